@@ -1,0 +1,383 @@
+/*
+ * api/api.c - from a request to its endpoint, and what all endpoints share.
+ */
+#include "api/api_priv.h"
+
+#include <unistd.h>
+
+#include "api/vars.h"
+#include "base/clock.h"
+
+#define VALUE_MAX	65536
+
+static const char no_memory_text[] =
+    "Status: 503 Service Unavailable\r\nRetry-After: 1\r\n"
+    "Content-Length: 0\r\n\r\n";
+
+int
+api_new(struct hub *hub, struct stats *stats, struct layout *layout,
+    struct api **out)
+{
+	struct api *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return ERR_NOMEM;
+	a->hub = hub;
+	a->stats = stats;
+	a->start_ms = hub_now_ms(hub);
+	buf_init(&a->out, REPLY_MAX);
+	buf_init(&a->body, REPLY_MAX);
+	for (size_t i = 0; i < COMPLEX_N; i++)
+		buf_init(&a->value[i], VALUE_MAX);
+	if (gethostname(a->hostname, sizeof(a->hostname) - 1) != 0)
+		memcpy(a->hostname, "localhost", sizeof("localhost"));
+	a->no_memory = payload_new(no_memory_text, sizeof(no_memory_text) - 1);
+	if (a->no_memory == NULL || endpoints_init(&a->endpoints) != 0) {
+		api_free(&a);
+		return ERR_NOMEM;
+	}
+	a->layout = layout;
+	*out = a;
+	return 0;
+}
+
+static void
+rendered_clear(struct api *a)
+{
+	endpoint_unref(&a->endpoints, &a->rendered.endpoint);
+	payload_unref(&a->rendered.answer);
+}
+
+void
+api_free(struct api **ap)
+{
+	struct api *a = *ap;
+
+	*ap = NULL;
+	if (a == NULL)
+		return;
+	rendered_clear(a);
+	endpoints_release(&a->endpoints);
+	payload_unref(&a->no_memory);
+	layout_free(&a->layout);
+	buf_release(&a->out);
+	buf_release(&a->body);
+	for (size_t i = 0; i < COMPLEX_N; i++)
+		buf_release(&a->value[i]);
+	free(a);
+}
+
+void
+api_set_control(struct api *a, const struct api_control_ops *ops, void *arg)
+{
+	a->control = ops;
+	a->control_arg = arg;
+}
+
+void
+api_set_layout(struct api *a, struct layout *layout)
+{
+	rendered_clear(a);
+	endpoints_flush(&a->endpoints);
+	layout_free(&a->layout);
+	a->layout = layout;
+}
+
+struct wait_state *
+wait_new(const struct call *c, enum wait_kind kind, struct slice path)
+{
+	struct wait_state *w = calloc(1, sizeof(*w) + path.len +
+	    c->origin.len);
+
+	if (w == NULL)
+		return NULL;
+	w->api = c->api;
+	w->request = c->request;
+	w->endpoint = endpoint_ref(c->endpoint);
+	w->kind = kind;
+	w->path_len = (uint32_t)path.len;
+	w->origin_len = (uint32_t)c->origin.len;
+	if (path.len != 0)
+		memcpy(w->text, path.ptr, path.len);
+	if (c->origin.len != 0)
+		memcpy(w->text + path.len, c->origin.ptr, c->origin.len);
+	c->request->wait = w;
+	return w;
+}
+
+struct call
+wait_call(struct wait_state *w)
+{
+	struct call c = { .api = w->api, .request = w->request,
+	    .endpoint = w->endpoint,
+	    .origin = { w->text + w->path_len, w->origin_len } };
+
+	w->request->wait = NULL;
+	return c;
+}
+
+void
+wait_free(struct wait_state **w)
+{
+	endpoint_unref(&(*w)->api->endpoints, &(*w)->endpoint);
+	free(*w);
+	*w = NULL;
+}
+
+void
+api_send(struct api *a, struct request *r, struct reply *reply)
+{
+	struct payload *answer = reply_take(reply);
+
+	if (answer == NULL) {
+		r->ops->reply(r, a->no_memory);
+		return;
+	}
+	r->ops->reply(r, answer);
+	payload_unref(&answer);
+}
+
+void
+api_explain(struct api *a, struct request *r, int status, const char *explain)
+{
+	struct reply reply;
+
+	reply_start(&reply, &a->out, status);
+	if (explain != NULL)
+		reply_field_text(&reply, "X-Nginx-PushStream-Explain",
+		    explain);
+	reply_header_only(&reply);
+	api_send(a, r, &reply);
+	a->stats->refused_requests++;
+}
+
+void
+api_refuse(struct api *a, struct request *r, int err)
+{
+	api_explain(a, r, err_status(err), err_text(err));
+}
+
+void
+api_abandon(struct api *a, struct request *r)
+{
+	struct wait_state *w = r->wait;
+
+	if (r->control && a->control != NULL)
+		a->control->gone(a->control_arg, r);
+	if (w == NULL)
+		return;
+	if (w->kind == WAIT_READER) {
+		a->stats->parked--;
+		hub_unsubscribe(a->hub, &w->on.sub);
+	} else {
+		hub_forget(a->hub, w->on.token);
+	}
+	(void)wait_call(w);
+	wait_free(&w);
+}
+
+/* CORS headers, when an origin is configured (push-stream.md section 12). */
+void
+call_cors(const struct call *c, struct reply *r)
+{
+	const struct settings *s = &c->endpoint->settings;
+
+	if (c->origin.len == 0)
+		return;
+	reply_field(r, "Access-Control-Allow-Origin", c->origin);
+	if (s->role != ROLE_PUBLISHER)
+		reply_text(r, "Access-Control-Allow-Methods: GET\r\n");
+	else if (s->admin)
+		reply_text(r, "Access-Control-Allow-Methods: "
+		    "GET, POST, PUT, DELETE\r\n");
+	else
+		reply_text(r, "Access-Control-Allow-Methods: "
+		    "GET, POST, PUT\r\n");
+	reply_text(r, "Access-Control-Allow-Headers: If-Modified-Since,"
+	    "If-None-Match,Etag,Event-Id,Event-Type,Last-Event-Id\r\n");
+}
+
+static void
+call_refusal(const struct call *c, int status, const char *name,
+    const char *value)
+{
+	struct reply reply;
+
+	reply_start(&reply, &c->api->out, status);
+	call_cors(c, &reply);
+	reply_no_cache(&reply);
+	if (name != NULL)
+		reply_field_text(&reply, name, value);
+	if (status == 503)
+		reply_text(&reply, "Retry-After: 1\r\n");
+	reply_header_only(&reply);
+	api_send(c->api, c->request, &reply);
+	if (status >= 400)
+		c->api->stats->refused_requests++;
+}
+
+void
+call_explain(const struct call *c, int status, const char *explain)
+{
+	call_refusal(c, status, explain != NULL ?
+	    "X-Nginx-PushStream-Explain" : NULL, explain);
+}
+
+void
+call_method_not_allowed(const struct call *c, const char *allow)
+{
+	call_refusal(c, 405, "Allow", allow);
+}
+
+void
+call_error(const struct call *c, int err)
+{
+	struct stats *stats = c->api->stats;
+
+	if (err == ERR_BUSY)
+		stats->store_queue_full++;
+	else if (err == ERR_FULL)
+		stats->store_full++;
+	if (err_status(err) >= 500)
+		log_limited(&c->api->store_trouble, LOG_WARN,
+		    "a request was answered %d: %s", err_status(err),
+		    err_text(err));
+	call_explain(c, err_status(err), err == ERR_LIMIT ?
+	    "Number of channels were exceeded." : err_text(err));
+}
+
+bool
+call_id_ok(const struct call *c, struct slice id)
+{
+	if (slice_is(id, "ALL") || memchr(id.ptr, '*', id.len) != NULL) {
+		call_explain(c, 403,
+		    "Channel id not authorized for this method.");
+		return false;
+	}
+	if (id.len > c->endpoint->max_id_len) {
+		call_explain(c, 400, "Channel id is too large.");
+		return false;
+	}
+	return true;
+}
+
+bool
+call_path(const struct call *c)
+{
+	struct buf *value = &c->api->value[COMPLEX_PATH];
+	bool set;
+	int err;
+
+	err = endpoint_value(c->endpoint, c->request, &c->query, COMPLEX_PATH,
+	    value, &set);
+	if (err == 0)
+		err = path_parse((struct slice){ value->data, value->len },
+		    &c->api->path);
+	if (err == ERR_TOOBIG) {
+		call_explain(c, 400, "Too many channels in one request.");
+		return false;
+	}
+	if (err != 0) {
+		call_error(c, err);
+		return false;
+	}
+	if (c->api->path.n == 0) {
+		call_explain(c, 400, "No channel id provided.");
+		return false;
+	}
+	return true;
+}
+
+/* The built-in publisher is for the web server's own host. */
+static bool
+builtin_admits(const struct call *c)
+{
+	const struct builtin *b = c->endpoint->builtin;
+	struct slice callback = { "callback", 8 };
+
+	if (b == NULL)
+		return true;
+	if (b->trusted_only && !cidr_list_has_text(&c->api->layout->publish_from,
+	    c->query.remote_addr)) {
+		call_explain(c, 403, "Publishing is not allowed from this "
+		    "address.");
+		return false;
+	}
+	/* As in the vendor's configuration: it would be a script's name. */
+	if (query_arg(c->query.args, callback).len != 0) {
+		call_explain(c, 400, "The callback argument is not served.");
+		return false;
+	}
+	return true;
+}
+
+static void
+call_dispatch(struct call *c)
+{
+	const struct settings *s = &c->endpoint->settings;
+	struct buf *origin = &c->api->value[COMPLEX_ORIGIN];
+	bool set;
+	int err;
+
+	if (s->role == ROLE_NONE) {
+		api_explain(c->api, c->request, 404,
+		    "No endpoint is configured for this location.");
+		return;
+	}
+	err = endpoint_value(c->endpoint, c->request, &c->query,
+	    COMPLEX_ORIGIN, origin, &set);
+	if (err != 0) {
+		call_error(c, err);
+		return;
+	}
+	if (set)
+		c->origin = (struct slice){ origin->data, origin->len };
+	if (s->compat == COMPAT_0_3_4) {
+		call_explain(c, 501, "push_stream_compat 0.3.4 is not served "
+		    "by this version.");
+		return;
+	}
+	if (!builtin_admits(c))
+		return;
+	if (s->role == ROLE_PUBLISHER)
+		publisher_handle(c);
+	else if (s->role == ROLE_SUBSCRIBER)
+		subscriber_handle(c);
+	else
+		call_explain(c, 501, "push_stream_channels_statistics is not "
+		    "served by this version.");
+}
+
+void
+api_handle(struct api *a, struct request *r)
+{
+	char why[SETTINGS_WHY_SIZE], ignored[SETTINGS_WHY_SIZE];
+	struct call c = { .api = a, .request = r };
+	int err;
+
+	hub_set_time(a->hub, clock_wall_s(NULL), clock_mono_ms());
+	if (r->control && a->control != NULL) {
+		a->control->handle(a->control_arg, r);
+		return;
+	}
+	err = endpoint_resolve(&a->endpoints, a->layout, r, &c.query,
+	    &c.endpoint, why, ignored);
+	if (err != 0) {
+		if (err == ERR_CONFIG) {
+			a->stats->bad_parameters++;
+			log_limited(&a->bad_parameter, LOG_ERROR,
+			    "request %.*s refused: parameter %s",
+			    (int)MIN_OF(c.query.uri.len, 128),
+			    c.query.uri.ptr, why);
+		}
+		api_explain(a, r, err_status(err), err == ERR_CONFIG ?
+		    "Wrong push_stream parameter; see Holdfast's log." :
+		    err_text(err));
+		return;
+	}
+	if (ignored[0] != '\0')
+		log_limited(&a->ignored_parameter, LOG_NOTICE,
+		    "parameter ignored: %s", ignored);
+	call_dispatch(&c);
+	endpoint_unref(&a->endpoints, &c.endpoint);
+}

@@ -1,0 +1,243 @@
+/*
+ * api/info.c - the forms of channel information, byte for byte the module's,
+ * but for one thing: a quote, a backslash or a control character in a channel
+ * id is escaped in JSON, and markup in XML.
+ */
+#include "api/info.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <time.h>
+
+#define ISO_TIME_SIZE	32
+
+static const struct {
+	const char	*subtype;
+	enum info_format format;
+} formats[] = {
+	/* compared by prefix, in this order (14.2) */
+	{ "plain", INFO_PLAIN },
+	{ "json", INFO_JSON },
+	{ "yaml", INFO_YAML },
+	{ "xml", INFO_XML },
+	{ "x-json", INFO_X_JSON },
+	{ "x-yaml", INFO_X_YAML },
+};
+
+enum info_format
+info_format_of(struct slice accept)
+{
+	for (size_t at = 0; at < accept.len; at++) {
+		size_t left = accept.len - at - 1;
+
+		if (accept.ptr[at] != '/')
+			continue;
+		for (size_t i = 0; i < COUNT_OF(formats); i++) {
+			size_t len = strlen(formats[i].subtype);
+
+			if (left >= len && memcmp(accept.ptr + at + 1,
+			    formats[i].subtype, len) == 0)
+				return formats[i].format;
+		}
+	}
+	return INFO_JSON;
+}
+
+const char *
+info_content_type(enum info_format f)
+{
+	static const char *const types[] = {
+		[INFO_JSON] = "application/json",
+		[INFO_PLAIN] = "text/plain",
+		[INFO_YAML] = "application/yaml",
+		[INFO_XML] = "application/xml",
+		[INFO_X_JSON] = "text/x-json",
+		[INFO_X_YAML] = "text/x-yaml",
+	};
+
+	return types[f];
+}
+
+static void PRINTF_LIKE(2, 3)
+put(struct reply *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (r->err != 0)
+		return;
+	va_start(ap, fmt);
+	r->err = buf_vprintf(r->b, fmt, ap);
+	va_end(ap);
+}
+
+static void
+put_json_id(struct reply *r, struct slice id)
+{
+	for (size_t i = 0; i < id.len; i++) {
+		unsigned char c = (unsigned char)id.ptr[i];
+
+		if (c < 0x20)
+			put(r, "\\u%04x", c);
+		else if (c == '"' || c == '\\')
+			put(r, "\\%c", c);
+		else
+			reply_bytes(r, &id.ptr[i], 1);
+	}
+}
+
+static void
+put_xml_id(struct reply *r, struct slice id)
+{
+	for (size_t i = 0; i < id.len; i++) {
+		switch (id.ptr[i]) {
+		case '<':
+			reply_text(r, "&lt;");
+			break;
+		case '>':
+			reply_text(r, "&gt;");
+			break;
+		case '&':
+			reply_text(r, "&amp;");
+			break;
+		default:
+			reply_bytes(r, &id.ptr[i], 1);
+		}
+	}
+}
+
+static void
+put_channel(struct reply *r, enum info_format f, bool quoted,
+    const struct channel *c)
+{
+	const char *q = quoted ? "\"" : "";
+	struct slice id = channel_name(c);
+
+	switch (f) {
+	case INFO_JSON:
+	case INFO_X_JSON:
+		reply_text(r, "{\"channel\": \"");
+		put_json_id(r, id);
+		put(r, "\", \"published_messages\": %s%" PRIu64 "%s, "
+		    "\"stored_messages\": %s%" PRIu32 "%s, "
+		    "\"subscribers\": %s%" PRIu32 "%s}", q, c->last_id, q,
+		    q, c->stored, q, q, c->subscribers, q);
+		break;
+	case INFO_PLAIN:
+		reply_text(r, "channel: ");
+		reply_bytes(r, id.ptr, id.len);
+		put(r, "\r\npublished_messages: %" PRIu64 "\r\n"
+		    "stored_messages: %" PRIu32 "\r\n"
+		    "active_subscribers: %" PRIu32, c->last_id, c->stored,
+		    c->subscribers);
+		break;
+	case INFO_YAML:
+	case INFO_X_YAML:
+		reply_text(r, "  channel: ");
+		reply_bytes(r, id.ptr, id.len);
+		put(r, "\r\n  published_messages: %" PRIu64 "\r\n"
+		    "  stored_messages: %" PRIu32 "\r\n"
+		    "  subscribers: %" PRIu32, c->last_id, c->stored,
+		    c->subscribers);
+		break;
+	case INFO_XML:
+		reply_text(r, "<channel>\r\n  <name>");
+		put_xml_id(r, id);
+		put(r, "</name>\r\n"
+		    "  <published_messages>%" PRIu64 "</published_messages>"
+		    "\r\n  <stored_messages>%" PRIu32 "</stored_messages>\r\n"
+		    "  <subscribers>%" PRIu32 "</subscribers>\r\n</channel>",
+		    c->last_id, c->stored, c->subscribers);
+		break;
+	}
+}
+
+void
+info_single(struct reply *r, enum info_format f, bool quoted,
+    const struct channel *c)
+{
+	if (f == INFO_XML)
+		reply_text(r, "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>"
+		    "\r\n");
+	put_channel(r, f, quoted, c);
+	reply_text(r, f == INFO_XML ? "\r\n\r\n" : "\r\n");
+}
+
+static void
+put_list_head(struct reply *r, enum info_format f, bool quoted,
+    const struct info_totals *t)
+{
+	const char *q = quoted ? "\"" : "";
+	char time_text[ISO_TIME_SIZE];
+	time_t now = (time_t)t->now_s;
+	struct tm tm;
+
+	(void)gmtime_r(&now, &tm);
+	(void)strftime(time_text, sizeof(time_text), "%Y-%m-%dT%H:%M:%S", &tm);
+	switch (f) {
+	case INFO_JSON:
+	case INFO_X_JSON:
+		put(r, "{\"hostname\": \"%s\", \"time\": \"%s\", "
+		    "\"channels\": %s%" PRIu64 "%s, "
+		    "\"wildcard_channels\": %s%" PRIu64 "%s, "
+		    "\"uptime\": %s%" PRIu64 "%s, \"infos\": [\r\n",
+		    t->hostname, time_text, q, t->channels, q, q,
+		    t->wildcard_channels, q, q, t->uptime_s, q);
+		break;
+	case INFO_PLAIN:
+		put(r, "hostname: %s, time: %s, channels: %" PRIu64
+		    ", wildcard_channels: %" PRIu64 ", uptime: %" PRIu64
+		    ", infos: \r\n", t->hostname, time_text, t->channels,
+		    t->wildcard_channels, t->uptime_s);
+		break;
+	case INFO_YAML:
+	case INFO_X_YAML:
+		put(r, "hostname: %s\r\ntime: %s\r\nchannels: %" PRIu64
+		    "\r\nwildcard_channels: %" PRIu64 "\r\nuptime: %" PRIu64
+		    "\r\ninfos: \r\n", t->hostname, time_text, t->channels,
+		    t->wildcard_channels, t->uptime_s);
+		break;
+	case INFO_XML:
+		put(r, "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n"
+		    "<root>\r\n  <hostname>%s</hostname>\r\n"
+		    "  <time>%s</time>\r\n  <channels>%" PRIu64 "</channels>"
+		    "\r\n  <wildcard_channels>%" PRIu64
+		    "</wildcard_channels>\r\n  <uptime>%" PRIu64 "</uptime>"
+		    "\r\n  <infos>\r\n", t->hostname, time_text, t->channels,
+		    t->wildcard_channels, t->uptime_s);
+		break;
+	}
+}
+
+void
+info_list(struct reply *r, enum info_format f, bool quoted,
+    const struct info_totals *t, struct channel *const *channels, uint32_t n)
+{
+	put_list_head(r, f, quoted, t);
+	for (uint32_t i = 0; i < n; i++) {
+		bool last = i + 1 == n;
+
+		if (f == INFO_YAML || f == INFO_X_YAML)
+			reply_text(r, " -\r\n");
+		put_channel(r, f, quoted, channels[i]);
+		if (f == INFO_JSON || f == INFO_X_JSON)
+			reply_text(r, last ? "\r\n" : ",\r\n");
+		else if (f == INFO_XML)
+			reply_text(r, "\r\n");
+		else if (!last)
+			reply_text(r, f == INFO_PLAIN ? ",\r\n" : "\r\n");
+	}
+	switch (f) {
+	case INFO_JSON:
+	case INFO_X_JSON:
+		reply_text(r, "]}\r\n");
+		break;
+	case INFO_PLAIN:
+	case INFO_YAML:
+	case INFO_X_YAML:
+		reply_text(r, "\r\n");
+		break;
+	case INFO_XML:
+		reply_text(r, "  </infos>\r\n</root>\r\n");
+		break;
+	}
+}

@@ -1,0 +1,263 @@
+/*
+ * api/publisher.c - the publisher endpoint: POST, PUT, GET, DELETE, OPTIONS.
+ *
+ * Source: push-stream.md section 6, checks in the order of 6.1.  One thing is
+ * added: Message-Expiry, which Bitrix sends and the module ignores.
+ */
+#include "api/api_priv.h"
+
+#include "base/msg.h"
+
+static bool
+is_post(struct slice method)
+{
+	return slice_is(method, "POST") || slice_is(method, "PUT");
+}
+
+/* Answer with what is known of the channels of a path; none: 404. */
+static void
+publisher_info(const struct call *c, enum info_format format)
+{
+	struct api *a = c->api;
+	bool quoted = c->endpoint->settings.compat < COMPAT_0_6_0;
+	struct info_totals totals;
+	struct buf *body = &a->body;
+	struct reply reply, text;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < a->path.n; i++) {
+		struct channel *ch = hub_find(a->hub, a->path.item[i].id);
+
+		if (ch != NULL)
+			a->channels[n++] = ch;
+	}
+	if (n == 0) {
+		call_explain(c, 404, NULL);
+		return;
+	}
+	buf_clear(body);
+	text.b = body;
+	text.err = 0;
+	if (n == 1) {
+		info_single(&text, format, quoted, a->channels[0]);
+	} else {
+		totals = (struct info_totals){
+			.hostname = a->hostname,
+			.now_s = hub_now_s(a->hub),
+			.channels = a->stats->channels,
+			.wildcard_channels = a->stats->wildcard_channels,
+			.uptime_s = (hub_now_ms(a->hub) - a->start_ms) / 1000,
+		};
+		info_list(&text, format, quoted, &totals, a->channels, n);
+	}
+	reply_start(&reply, &a->out, 200);
+	reply_field_text(&reply, "Content-Type", info_content_type(format));
+	if (reply.err == 0)
+		reply.err = buf_printf(reply.b, "Content-Length: %zu\r\n",
+		    body->len);
+	call_cors(c, &reply);
+	reply_no_cache(&reply);
+	reply_body(&reply);
+	reply_bytes(&reply, body->data, body->len);
+	if (reply.err == 0)
+		reply.err = text.err;
+	api_send(a, c->request, &reply);
+}
+
+static hub_done_f publish_done, delete_done;
+
+static void
+publish_done(void *arg, int err)
+{
+	struct wait_state *w = arg;
+	struct call c = wait_call(w);
+
+	if (err != 0) {
+		call_error(&c, err);
+	} else if (!c.endpoint->settings.channel_info_on_publish) {
+		call_explain(&c, 200, NULL);
+	} else {
+		/* It was parsed before, so it parses again. */
+		err = path_parse((struct slice){ w->text, w->path_len },
+		    &c.api->path);
+		assert(err == 0);
+		publisher_info(&c, w->format);
+	}
+	wait_free(&w);
+}
+
+static void
+delete_done(void *arg, int err)
+{
+	struct wait_state *w = arg;
+	struct call c = wait_call(w);
+
+	if (err != 0)
+		call_error(&c, err);
+	else
+		call_explain(&c, 200, "Channel deleted.");
+	wait_free(&w);
+}
+
+/*
+ * Message-Expiry: 1..message_ttl seconds; more is cut to message_ttl, absent
+ * or not a number means message_ttl; 0 is for those who are there now.
+ */
+static int64_t
+message_ttl(const struct call *c)
+{
+	int64_t ttl = c->api->layout->settings.message_ttl_s, asked = 0;
+	struct slice v = c->query.message_expiry;
+
+	if (v.len == 0)
+		return ttl;
+	for (size_t i = 0; i < v.len; i++) {
+		if (v.ptr[i] < '0' || v.ptr[i] > '9')
+			return ttl;
+		asked = asked * 10 + (v.ptr[i] - '0');
+		if (asked > ttl)
+			asked = ttl;
+	}
+	return asked;
+}
+
+/* Find or make the channels of the path; answers when one is refused.  What
+ * was made before the refusal stays, as in the module. */
+static bool
+publisher_channels(const struct call *c, bool make)
+{
+	struct api *a = c->api;
+
+	for (uint32_t i = 0; i < a->path.n; i++) {
+		struct slice id = a->path.item[i].id;
+		int err;
+
+		if (!call_id_ok(c, id))
+			return false;
+		if (!make)
+			continue;
+		err = hub_open(a->hub, id, &a->channels[i]);
+		if (err != 0) {
+			call_error(c, err);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+publisher_post(struct call *c)
+{
+	const struct slice *event_id = NULL, *event_type = NULL;
+	struct api *a = c->api;
+	struct buf *body = &c->request->body;
+	struct wait_state *w;
+	struct msg *msg;
+	int64_t ttl = message_ttl(c);
+	bool keep = c->endpoint->settings.store_messages && ttl != 0;
+	int err;
+
+	if (!publisher_channels(c, true))
+		return;
+	if (body->len == 0) {
+		call_explain(c, 400, "Empty post requests are not allowed.");
+		return;
+	}
+	if (c->query.event_id.ptr != NULL)
+		event_id = &c->query.event_id;
+	if (c->query.event_type.ptr != NULL)
+		event_type = &c->query.event_type;
+	msg = msg_new(body->data, body->len, event_id, event_type,
+	    hub_now_s(a->hub) + ttl);
+	w = wait_new(c, WAIT_PUBLISH, (struct slice){
+	    a->value[COMPLEX_PATH].data, a->value[COMPLEX_PATH].len });
+	if (msg == NULL || w == NULL) {
+		msg_unref(&msg);
+		err = ERR_NOMEM;
+	} else {
+		w->format = info_format_of(c->query.accept);
+		err = hub_publish(a->hub, a->channels, a->path.n, msg, keep,
+		    publish_done, w, &w->on.token);
+	}
+	if (err == 0) {
+		request_shed(c->request);
+		return;
+	}
+	if (w != NULL) {
+		(void)wait_call(w);
+		wait_free(&w);
+	}
+	call_error(c, err);
+}
+
+static void
+publisher_delete(struct call *c)
+{
+	struct api *a = c->api;
+	const char *fixed = c->endpoint->settings.channel_deleted_message_text;
+	struct buf *body = &c->request->body;
+	struct slice text = { body->data, body->len };
+	struct wait_state *w;
+	uint32_t n = 0;
+	int err;
+
+	if (!publisher_channels(c, false))
+		return;
+	for (uint32_t i = 0; i < a->path.n; i++) {
+		struct channel *ch = hub_find(a->hub, a->path.item[i].id);
+
+		if (ch != NULL)
+			a->channels[n++] = ch;
+	}
+	if (n == 0) {
+		call_explain(c, 404, NULL);
+		return;
+	}
+	if (text.len == 0)
+		text = (struct slice){ fixed, strlen(fixed) };
+	w = wait_new(c, WAIT_DELETE, (struct slice){ NULL, 0 });
+	if (w == NULL) {
+		call_error(c, ERR_NOMEM);
+		return;
+	}
+	err = hub_delete(a->hub, a->channels, n, text, delete_done, w,
+	    &w->on.token);
+	if (err != 0) {
+		(void)wait_call(w);
+		wait_free(&w);
+		call_error(c, err);
+	}
+}
+
+static void
+publisher_get(struct call *c)
+{
+	if (publisher_channels(c, false))
+		publisher_info(c, info_format_of(c->query.accept));
+}
+
+void
+publisher_handle(struct call *c)
+{
+	bool admin = c->endpoint->settings.admin;
+	struct slice method = c->query.method;
+
+	if (slice_is(method, "OPTIONS")) {
+		call_explain(c, 200, NULL);
+		return;
+	}
+	if (!is_post(method) && !slice_is(method, "GET") &&
+	    !(admin && slice_is(method, "DELETE"))) {
+		call_method_not_allowed(c, admin ? "GET, POST, PUT, DELETE" :
+		    "GET, POST, PUT");
+		return;
+	}
+	if (!call_path(c))
+		return;
+	if (is_post(method))
+		publisher_post(c);
+	else if (slice_is(method, "GET"))
+		publisher_get(c);
+	else
+		publisher_delete(c);
+}

@@ -1,0 +1,75 @@
+/*
+ * api/request.h - a request as the dialects see it, whatever gateway it came by.
+ *
+ * Owner: the gateway's session, which embeds it.  Thread: loop.
+ *
+ * Life: the gateway fills parameters and body and calls api_handle().  The
+ * request is then answered exactly once with ops->reply(), in that call or
+ * later, or the gateway calls api_abandon() when its connection went away.
+ * After either the other side must not touch it again.
+ */
+#ifndef API_REQUEST_H
+#define API_REQUEST_H
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/payload.h"
+
+struct request;
+
+/* The whole CGI answer: header lines, blank line, body (RFC 3875 section 6).
+ * Takes its own reference; the request is over when this returns. */
+typedef void request_reply_f(struct request *r, struct payload *answer);
+
+struct request_ops {
+	const char		*name;	/* "fastcgi", "scgi" */
+	request_reply_f		*reply;
+};
+
+/* One CGI variable inside params.raw. */
+struct param {
+	uint32_t	name, name_len;
+	uint32_t	value, value_len;
+};
+
+struct params {
+	struct buf	 raw;		/* name and value bytes */
+	struct param	*list;
+	uint32_t	 n, cap;
+};
+
+struct request {
+	const struct request_ops *ops;
+	struct params	 params;
+	struct buf	 body;
+	/* the api's: what it waits for */
+	void		*wait;		/* struct wait, or NULL */
+	bool		 control;	/* came by the control socket */
+};
+
+void	 params_init(struct params *p, size_t max_bytes);
+void	 params_release(struct params *p);
+/* Append one pair.  ERR_TOOBIG: more bytes or pairs than allowed. */
+int	 params_add(struct params *p, struct slice name, struct slice value)
+	    MUST_CHECK;
+/* The value of the first pair of this name; NULL ptr when absent. */
+struct slice	 params_get(const struct params *p, const char *name);
+
+static inline struct slice
+param_name(const struct params *p, const struct param *q)
+{
+	return (struct slice){ p->raw.data + q->name, q->name_len };
+}
+
+static inline struct slice
+param_value(const struct params *p, const struct param *q)
+{
+	return (struct slice){ p->raw.data + q->value, q->value_len };
+}
+
+void	 request_init(struct request *r, const struct request_ops *ops,
+	    size_t max_params, size_t max_body);
+/* Free parameters and body: a parked request needs neither. */
+void	 request_shed(struct request *r);
+
+#endif

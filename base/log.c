@@ -1,0 +1,190 @@
+/*
+ * base/log.c - the log.
+ *
+ * A process has one log, so this is one of the few places with state of its
+ * own; both threads write to it, each line in a single write().
+ */
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define LOG_LINE_MAX	1024
+
+static _Atomic int log_fd = STDERR_FILENO;
+static _Atomic int log_level = LOG_NOTICE;
+static char *log_path;		/* loop only */
+static bool log_priorities;	/* "<3>text": sd-daemon(3) */
+
+static const struct {
+	const char	*name;
+	int		 syslog;	/* RFC 5424 severity */
+} log_levels[] = {
+	[LOG_ERROR] = { "error", 3 },
+	[LOG_WARN] = { "warn", 4 },
+	[LOG_NOTICE] = { "notice", 5 },
+	[LOG_INFO] = { "info", 6 },
+	[LOG_DEBUG] = { "debug", 7 },
+};
+
+static int
+log_open_file(const char *path)
+{
+	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+}
+
+int
+log_open(const char *path)
+{
+	char *copy;
+	int fd;
+
+	if (path == NULL) {
+		log_priorities = getenv("JOURNAL_STREAM") != NULL;
+		return 0;
+	}
+	copy = strdup(path);
+	if (copy == NULL)
+		return ERR_NOMEM;
+	fd = log_open_file(path);
+	if (fd < 0) {
+		free(copy);
+		return ERR_SYSTEM;
+	}
+	free(log_path);
+	log_path = copy;
+	log_priorities = false;
+	fd = atomic_exchange(&log_fd, fd);
+	if (fd != STDERR_FILENO)
+		(void)close(fd);
+	return 0;
+}
+
+int
+log_reopen(void)
+{
+	int fd;
+
+	if (log_path == NULL)
+		return 0;
+	fd = log_open_file(log_path);
+	if (fd < 0)
+		return ERR_SYSTEM;
+	/* The store thread may be writing: keep the number, swap the file. */
+	if (dup3(fd, atomic_load(&log_fd), O_CLOEXEC) < 0) {
+		(void)close(fd);
+		return ERR_SYSTEM;
+	}
+	(void)close(fd);
+	return 0;
+}
+
+void
+log_set_level(enum log_level level)
+{
+	atomic_store(&log_level, (int)level);
+}
+
+/* Escape in place what would break or forge a line; bytes >= 0x80 pass. */
+static size_t
+log_escape(const char *text, char *out, size_t cap)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (; *text != '\0' && n + 5 < cap; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c >= 0x20 && c != 0x7f) {
+			out[n++] = (char)c;
+			continue;
+		}
+		out[n++] = '\\';
+		out[n++] = 'x';
+		out[n++] = hex[c >> 4];
+		out[n++] = hex[c & 15];
+	}
+	return n;
+}
+
+static void
+log_line(enum log_level level, const char *text)
+{
+	char line[LOG_LINE_MAX * 2];
+	int len;
+
+	if (log_priorities) {
+		len = snprintf(line, sizeof(line), "<%d>",
+		    log_levels[level].syslog);
+	} else {
+		struct tm tm;
+		time_t now = time(NULL);
+
+		(void)localtime_r(&now, &tm);
+		len = (int)strftime(line, sizeof(line),
+		    "%Y-%m-%dT%H:%M:%S%z ", &tm);
+		len += snprintf(line + len, sizeof(line) - (size_t)len,
+		    "[%s] ", log_levels[level].name);
+	}
+	len += (int)log_escape(text, line + len,
+	    sizeof(line) - (size_t)len - 1);
+	line[len++] = '\n';
+	if (write(atomic_load(&log_fd), line, (size_t)len) < 0)
+		return;		/* nowhere left to say it */
+}
+
+static void PRINTF_LIKE(2, 0)
+log_format(enum log_level level, const char *fmt, va_list ap)
+{
+	char text[LOG_LINE_MAX];
+	int keep = errno;
+
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	log_line(level, text);
+	errno = keep;
+}
+
+void
+log_at(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if ((int)level > atomic_load(&log_level))
+		return;
+	va_start(ap, fmt);
+	log_format(level, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_limited(struct log_limit *l, enum log_level level, const char *fmt, ...)
+{
+	uint64_t now = clock_mono_ms();
+	va_list ap;
+
+	if ((int)level > atomic_load(&log_level))
+		return;
+	if (now - l->since_ms >= LOG_LIMIT_MS || l->since_ms == 0) {
+		if (l->dropped != 0)
+			log_at(level, "%u more lines of this kind left out",
+			    l->dropped);
+		l->since_ms = now;
+		l->lines = 0;
+		l->dropped = 0;
+	}
+	if (l->lines >= LOG_LIMIT_LINES) {
+		l->dropped++;
+		return;
+	}
+	l->lines++;
+	va_start(ap, fmt);
+	log_format(level, fmt, ap);
+	va_end(ap);
+}

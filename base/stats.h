@@ -1,0 +1,17 @@
+/*
+ * base/stats.h - the counters of one daemon; names and help in stats.tbl.
+ *
+ * Thread: loop.  What the store thread counts comes over with its results.
+ */
+#ifndef BASE_STATS_H
+#define BASE_STATS_H
+
+#include "base/base.h"
+
+struct stats {
+#define STAT(name, help)	uint64_t name;
+#include "base/stats.tbl"
+#undef STAT
+};
+
+#endif

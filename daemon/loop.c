@@ -1,0 +1,178 @@
+/*
+ * daemon/loop.c - the one turn, and the signals.
+ *
+ * A turn: libevent runs what is ready; then deferred work has its place: waits
+ * that are over end, what was published in this turn goes to the store in one
+ * hand-over, closed connections are freed.
+ *
+ * SIGTERM is a lame duck: no more accepting, parked polls get their ordinary
+ * empty answer, what is queued is committed and answered, exit 0.
+ */
+#include <event2/event.h>
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+#define DRAIN_MS	10000	/* then we go all the same */
+
+static void
+loop_time(struct daemon *d)
+{
+	hub_set_time(d->hub, clock_wall_s(NULL), clock_mono_ms());
+}
+
+static void
+store_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	loop_time(d);
+	store_dispatch(d->store);
+}
+
+static void
+timer_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	d->timer_ms = 0;
+}
+
+static void
+loop_drain(struct daemon *d)
+{
+	if (d->draining)
+		return;
+	log_at(LOG_NOTICE, "stopping");
+	notify_say(&d->notify, "STOPPING=1");
+	d->draining = true;
+	d->drain_until_ms = clock_mono_ms() + DRAIN_MS;
+	listeners_stop(d->listeners);
+	hub_drain(d->hub);
+	gateway_drain(d->gateway);
+}
+
+static void
+signal_cb(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)what;
+	if (sig == SIGHUP)
+		daemon_reload(d);
+	else if (sig != SIGUSR1)
+		loop_drain(d);
+	else if (log_reopen() != 0)
+		log_at(LOG_ERROR, "cannot reopen the log file; the old one "
+		    "stays in use");
+}
+
+static void
+loop_arm_timer(struct daemon *d)
+{
+	uint64_t now = hub_now_ms(d->hub);
+	uint64_t next = MIN_OF(hub_next_ms(d->hub), now + 1000);
+	struct timeval tv;
+
+	if (d->timer_ms != 0 && d->timer_ms <= next)
+		return;
+	next = MAX_OF(next, now);
+	tv.tv_sec = (time_t)((next - now) / 1000);
+	tv.tv_usec = (suseconds_t)((next - now) % 1000 * 1000);
+	if (event_add(d->timer_ev, &tv) == 0)
+		d->timer_ms = MAX_OF(next, 1);
+}
+
+static void
+loop_turn_end(struct daemon *d)
+{
+	loop_time(d);
+	hub_tick(d->hub);
+	store_flush(d->store);
+	gateway_reap(d->gateway);
+	notify_alive(&d->notify, hub_now_ms(d->hub));
+	loop_arm_timer(d);
+}
+
+static bool
+loop_drained(const struct daemon *d)
+{
+	if (!d->draining)
+		return false;
+	return (!hub_busy(d->hub) && !gateway_busy(d->gateway)) ||
+	    hub_now_ms(d->hub) >= d->drain_until_ms;
+}
+
+static struct event *
+loop_signal(struct daemon *d, int sig)
+{
+	struct event *ev = evsignal_new(d->base, sig, signal_cb, d);
+
+	if (ev != NULL && event_add(ev, NULL) != 0) {
+		event_free(ev);
+		ev = NULL;
+	}
+	return ev;
+}
+
+static int
+loop_events(struct daemon *d)
+{
+	d->store_ev = event_new(d->base, store_fd(d->store),
+	    EV_READ | EV_PERSIST, store_cb, d);
+	d->timer_ev = evtimer_new(d->base, timer_cb, d);
+	d->term_ev = loop_signal(d, SIGTERM);
+	d->int_ev = loop_signal(d, SIGINT);
+	d->hup_ev = loop_signal(d, SIGHUP);
+	d->usr1_ev = loop_signal(d, SIGUSR1);
+	if (d->store_ev == NULL || d->timer_ev == NULL ||
+	    d->term_ev == NULL || d->int_ev == NULL || d->hup_ev == NULL ||
+	    d->usr1_ev == NULL || event_add(d->store_ev, NULL) != 0)
+		return ERR_NOMEM;
+	return 0;
+}
+
+static void
+loop_events_free(struct daemon *d)
+{
+	struct event *all[] = { d->store_ev, d->timer_ev, d->term_ev,
+	    d->int_ev, d->hup_ev, d->usr1_ev };
+
+	for (size_t i = 0; i < COUNT_OF(all); i++) {
+		if (all[i] != NULL)
+			event_free(all[i]);
+	}
+}
+
+int
+loop_run(struct daemon *d)
+{
+	int err = loop_events(d);
+
+	if (err != 0) {
+		log_at(LOG_ERROR, "cannot set up the event loop");
+	} else {
+		notify_say(&d->notify, "READY=1");
+		log_at(LOG_NOTICE, "ready");
+		loop_turn_end(d);
+	}
+	while (err == 0 && !loop_drained(d)) {
+		if (event_base_loop(d->base, EVLOOP_ONCE) < 0)
+			err = ERR_SYSTEM;
+		/* Before anything else: nothing may be acknowledged now. */
+		else if (store_fatal(d->store) != 0)
+			err = store_fatal(d->store);
+		else
+			loop_turn_end(d);
+	}
+	loop_events_free(d);
+	if (err != 0)
+		log_at(LOG_ERROR, "ending: %s", err_text(err));
+	return err != 0;
+}

@@ -1,0 +1,309 @@
+/*
+ * daemon/main.c - options, then the house from the bottom up.
+ *
+ * Order of start: sockets while we may be root, then the user, then the
+ * database (so that its files are the user's), then who uses it; accepting
+ * comes last.  Everything blocking happens before the loop.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "daemon/priv.h"
+
+#define DESCRIPTORS_KEPT	64	/* for files, listeners, the log */
+#define DEFAULT_CONF		SYSCONFDIR "/holdfast/holdfast.conf"
+
+static const char usage_text[] =
+    "usage: holdfastd [-c FILE] [-t | -T]\n"
+    "  -c FILE  read this configuration (default " DEFAULT_CONF ")\n"
+    "  -t       check the configuration and exit\n"
+    "  -T       check it, print the effective settings and exit\n"
+    "  -V       print the version and exit\n"
+    "  -h       print this help and exit\n";
+
+static struct gateway_limits
+gateway_limits_of(const struct daemon *d, const struct conf *c)
+{
+	size_t most = d->descriptors > DESCRIPTORS_KEPT * 2 ?
+	    d->descriptors - DESCRIPTORS_KEPT : DESCRIPTORS_KEPT;
+
+	if (c->max_connections != 0)
+		most = MIN_OF(most, c->max_connections);
+	return (struct gateway_limits){
+		.max_params = c->max_params_size,
+		.max_body = c->client_max_body_size,
+		.request_timeout_ms = c->request_timeout_ms,
+		.max_connections = (unsigned)most,
+	};
+}
+
+void
+daemon_apply_limits(struct daemon *d, const struct conf *c,
+    const struct settings *s)
+{
+	struct hub_limits limits = {
+		.message_ttl_s = s->message_ttl_s,
+		.channel_inactivity_ms = s->channel_inactivity_ms,
+		.max_channels = s->max_number_of_channels,
+		.max_wildcard_channels =
+		    s->max_number_of_wildcard_channels != 0 ?
+		    s->max_number_of_wildcard_channels :
+		    s->max_number_of_channels,
+		.max_stored = s->max_messages_stored,
+		.wildcard_prefix = { s->wildcard_channel_prefix,
+		    strlen(s->wildcard_channel_prefix) },
+		.replay_messages = (uint32_t)c->replay_messages,
+		.replay_bytes = c->replay_size,
+	};
+
+	hub_set_limits(d->hub, &limits);
+}
+
+static bool
+strings_equal(const struct strings *a, const struct strings *b)
+{
+	bool equal = a->n == b->n;
+
+	for (size_t i = 0; i < a->n && equal; i++)
+		equal = strcmp(a->list[i], b->list[i]) == 0;
+	return equal;
+}
+
+static void
+reload_log(const struct conf *old, const struct conf *new)
+{
+	log_set_level(new->log_level);
+	if (new->log_file[0] != '\0' &&
+	    strcmp(old->log_file, new->log_file) != 0 &&
+	    log_open(new->log_file) != 0)
+		log_at(LOG_ERROR, "cannot open log file %s; the old one stays "
+		    "in use", new->log_file);
+}
+
+void
+daemon_reload(struct daemon *d)
+{
+	struct gateway_limits limits;
+	struct conf *new, *old = d->conf;
+
+	if (conf_read(d->conf_path, &new) != 0) {
+		log_at(LOG_ERROR, "%s was not reloaded; the old settings stay "
+		    "in force", d->conf_path);
+		return;
+	}
+	reload_log(old, new);
+	if (!strings_equal(&old->fastcgi, &new->fastcgi) ||
+	    !strings_equal(&old->scgi, &new->scgi) ||
+	    !strings_equal(&old->control, &new->control) ||
+	    strcmp(old->database, new->database) != 0 ||
+	    old->sync != new->sync ||
+	    old->max_database_size != new->max_database_size)
+		log_at(LOG_WARN, "listeners and database settings take effect "
+		    "after a restart");
+	limits = gateway_limits_of(d, new);
+	gateway_set_limits(d->gateway, &limits);
+	listeners_set_fronts(d->listeners, &new->fronts_cidr);
+	daemon_apply_limits(d, new, &new->layout->settings);
+	api_set_layout(d->api, conf_take_layout(new));
+	d->conf = new;
+	conf_free(&old);
+	log_at(LOG_NOTICE, "%s reloaded", d->conf_path);
+}
+
+static int
+open_listeners(struct daemon *d)
+{
+	const struct conf *c = d->conf;
+	const struct {
+		enum listen_as as;
+		const struct strings *s;
+	} kinds[] = {
+		{ LISTEN_FASTCGI, &c->fastcgi },
+		{ LISTEN_SCGI, &c->scgi },
+		{ LISTEN_CONTROL, &c->control },
+	};
+	struct listen_conf lc = { .mode = (mode_t)c->socket_mode,
+	    .uid = geteuid(), .fronts = &c->fronts_cidr };
+	struct listen_addr *addrs;
+	const char *group = c->socket_group[0] != '\0' || geteuid() != 0 ?
+	    c->socket_group : c->group;
+	int err = priv_group(group, &lc.gid);
+
+	if (err == 0 && lc.uid == 0)
+		err = priv_user(c->user, &lc.uid);
+	if (err != 0)
+		return err;
+	addrs = calloc(c->fastcgi.n + c->scgi.n + c->control.n + 1,
+	    sizeof(*addrs));
+	if (addrs == NULL)
+		return ERR_NOMEM;
+	for (size_t k = 0; k < COUNT_OF(kinds); k++) {
+		for (size_t i = 0; i < kinds[k].s->n; i++)
+			addrs[lc.n++] = (struct listen_addr){ kinds[k].as,
+			    kinds[k].s->list[i] };
+	}
+	lc.addrs = addrs;
+	err = listeners_open(&d->listeners, d->base, &d->stats, &lc);
+	free(addrs);
+	return err;
+}
+
+static int
+open_store(struct daemon *d)
+{
+	struct store_config sc = {
+		.path = d->conf->database,
+		.sync = d->conf->sync,
+		.max_bytes = d->conf->max_database_size,
+		.queue_bytes = d->conf->store_queue_size,
+		.wall = clock_wall_s,
+	};
+
+	return store_open(&sc, &d->store);
+}
+
+/* Bottom up; what fails has said why. */
+static int
+daemon_start(struct daemon *d)
+{
+	struct gateway_limits limits = gateway_limits_of(d, d->conf);
+	int err;
+
+	d->base = event_base_new();
+	if (d->base == NULL)
+		return ERR_NOMEM;
+	err = open_listeners(d);
+	if (err == 0)
+		err = priv_drop(d->conf->user, d->conf->group);
+	if (err == 0)
+		err = open_store(d);
+	if (err == 0)
+		err = hub_new(d->store, &d->stats, &d->hub);
+	if (err != 0)
+		return err;
+	daemon_apply_limits(d, d->conf, &d->conf->layout->settings);
+	err = api_new(d->hub, &d->stats, d->conf->layout, &d->api);
+	if (err != 0)
+		return err;
+	(void)conf_take_layout(d->conf);	/* it is the api's now */
+	api_set_control(d->api, &control_ops, d);
+	d->gateway = gateway_new(d->base, d->api, &d->stats, &limits);
+	if (d->gateway == NULL)
+		return ERR_NOMEM;
+	err = store_start(d->store, control_store_done, d);
+	if (err == 0)
+		err = listeners_start(d->listeners, d->gateway);
+	return err;
+}
+
+/*
+ * Top down.  The store commits what is queued before it closes; readers of
+ * its results are still there then, the connections are not.
+ */
+static void
+daemon_stop(struct daemon *d)
+{
+	listeners_close(&d->listeners);
+	gateway_free(&d->gateway);
+	store_close(&d->store);
+	api_free(&d->api);
+	hub_free(&d->hub);
+	if (d->base != NULL)
+		event_base_free(d->base);
+	notify_close(&d->notify);
+	conf_free(&d->conf);
+}
+
+static int
+daemon_main(const char *conf_path)
+{
+	struct daemon d = { .conf_path = conf_path };
+	int err, status = 1;
+
+	(void)umask(027);
+	(void)signal(SIGPIPE, SIG_IGN);
+	d.descriptors = priv_raise_descriptors();
+	notify_open(&d.notify);
+	err = conf_read(conf_path, &d.conf);
+	if (err == 0) {
+		log_set_level(d.conf->log_level);
+		if (log_open(d.conf->log_file[0] != '\0' ? d.conf->log_file :
+		    NULL) != 0) {
+			log_at(LOG_ERROR, "cannot open log file %s: %s",
+			    d.conf->log_file, strerror(errno));
+			err = ERR_SYSTEM;
+		}
+	}
+	if (err == 0)
+		err = daemon_start(&d);
+	if (err == 0)
+		status = loop_run(&d);
+	else
+		log_at(LOG_ERROR, "not started: %s", err_text(err));
+	daemon_stop(&d);
+	return status;
+}
+
+static int
+daemon_check(const char *conf_path, bool dump)
+{
+	struct conf *c;
+
+	if (conf_read(conf_path, &c) != 0) {
+		(void)fprintf(stderr, "%s: the configuration is wrong\n",
+		    conf_path);
+		return 1;
+	}
+	if (dump)
+		conf_dump(c, stdout);
+	else
+		(void)fprintf(stderr, "%s: the configuration is right\n",
+		    conf_path);
+	conf_free(&c);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *conf_path = DEFAULT_CONF;
+	bool check = false, dump = false;
+	int c;
+
+	while ((c = getopt(argc, argv, "c:tTVh")) != -1) {
+		switch (c) {
+		case 'c':
+			conf_path = optarg;
+			break;
+		case 't':
+			check = true;
+			break;
+		case 'T':
+			dump = true;
+			break;
+		case 'V':
+			(void)printf("holdfastd %s\n", PACKAGE_VERSION);
+			return 0;
+		case 'h':
+			(void)fputs(usage_text, stdout);
+			return 0;
+		default:
+			(void)fputs(usage_text, stderr);
+			return 2;
+		}
+	}
+	if (optind != argc) {
+		(void)fputs(usage_text, stderr);
+		return 2;
+	}
+	if (check || dump)
+		return daemon_check(conf_path, dump);
+	return daemon_main(conf_path);
+}

@@ -1,0 +1,24 @@
+/*
+ * daemon/notify.h - tell systemd how we are: sd_notify(3)'s datagrams.
+ *
+ * The protocol is one datagram of "NAME=value" lines to $NOTIFY_SOCKET, which
+ * systemd promises to keep; a library for it would be larger than all this.
+ */
+#ifndef DAEMON_NOTIFY_H
+#define DAEMON_NOTIFY_H
+
+#include "base/base.h"
+
+struct notify {
+	int		fd;		/* -1: nobody listens */
+	uint64_t	watchdog_ms;	/* 0: no watchdog */
+	uint64_t	next_ms;	/* of the watchdog, monotonic */
+};
+
+void	 notify_open(struct notify *n);
+void	 notify_say(struct notify *n, const char *state);
+/* A sign of life, when one is due. */
+void	 notify_alive(struct notify *n, uint64_t now_ms);
+void	 notify_close(struct notify *n);
+
+#endif

@@ -1,0 +1,511 @@
+/*
+ * fcgi/fcgi_sess.c - FastCGI: many requests on one connection.
+ *
+ * A request's life:
+ *
+ *	BEGIN -> PARAMS -> empty PARAMS -> STDIN -> empty STDIN -> api_handle
+ *	         \______ req->in != NULL ______________________/   req->in NULL
+ *
+ * It ends with the reply, with ABORT_REQUEST, or with the connection.  What
+ * is needed only while it comes in stands in struct fcgi_input and is freed
+ * when it is complete, for then it may park for a long time, and there may
+ * be thousands.  The first request of a connection lives in the session,
+ * since no common front has a second.
+ *
+ * A request that is refused early (too large, not well formed) is over with
+ * its END_REQUEST; what the front still sends of it finds no request of that
+ * number and is skipped, as the specification wants for records that crossed
+ * an answer.
+ *
+ * Without FCGI_KEEP_CONN the connection closes after its last answer.  A kept
+ * one stays until the front closes it: closing it first would race with the
+ * front's next request.
+ */
+#include "base/base.h"
+
+#include "api/api.h"
+#include "fcgi/fcgi_codec.h"
+#include "fcgi/gateway_priv.h"
+
+#define REQUESTS_MAX	64	/* at a time on one connection */
+#define VALUE_NAME_MAX	64	/* of a pair in GET_VALUES */
+
+struct fcgi_input {
+	struct due	 due;
+	struct fcgi_pairs pairs;
+	bool		 in_body;	/* the parameters are complete */
+	bool		 announced;	/* there was a CONTENT_LENGTH */
+	uint64_t	 content_length;
+};
+
+struct fcgi_req {
+	struct request	 r;
+	struct fcgi_sess *sess;		/* NULL: the inline one is free */
+	struct fcgi_input *in;		/* NULL: complete, or refused */
+	LIST_ENTRY(fcgi_req) link;
+	uint16_t	 id;
+	bool		 refused;
+};
+
+struct fcgi_values {			/* a GET_VALUES record coming in */
+	struct fcgi_pairs pairs;
+	unsigned	 asked;
+};
+
+struct fcgi_sess {
+	struct conn	 conn;		/* first */
+	struct fcgi_reader reader;
+	uint8_t		 begin[sizeof(FCGI_BeginRequestBody)];
+	uint8_t		 begin_have;
+	uint8_t		 active;	/* requests in the list */
+	bool		 closing;	/* a request came without KEEP_CONN */
+	bool		 unfinished;	/* the rest of a refused one may come */
+	struct fcgi_values *values;
+	LIST_HEAD(, fcgi_req) reqs;
+	struct fcgi_req	 first;
+};
+
+static request_reply_f fcgi_reply;
+
+static const struct request_ops request_ops = { "fastcgi", fcgi_reply };
+
+static struct fcgi_req *
+req_find(const struct fcgi_sess *s, uint16_t id)
+{
+	struct fcgi_req *q;
+
+	LIST_FOREACH(q, &s->reqs, link)
+		if (q->id == id)
+			return q;
+	return NULL;
+}
+
+static struct fcgi_input *
+input_new(struct conn *c)
+{
+	struct fcgi_input *in = calloc(1, sizeof(*in));
+
+	if (in == NULL)
+		return NULL;
+	fcgi_pairs_init(&in->pairs, c->gw->limits.max_params);
+	gateway_due_add(c->gw, &in->due, c);
+	return in;
+}
+
+static void
+input_free(struct fcgi_req *q)
+{
+	struct fcgi_input *in = q->in;
+
+	q->in = NULL;
+	if (in == NULL)
+		return;
+	gateway_due_remove(q->sess->conn.gw, &in->due);
+	fcgi_pairs_release(&in->pairs);
+	free(in);
+}
+
+static struct fcgi_req *
+req_new(struct fcgi_sess *s, uint16_t id)
+{
+	struct gateway *gw = s->conn.gw;
+	struct fcgi_req *q = &s->first;
+
+	if (q->sess != NULL)
+		q = malloc(sizeof(*q));
+	if (q == NULL)
+		return NULL;
+	q->in = input_new(&s->conn);
+	if (q->in == NULL) {
+		if (q != &s->first)
+			free(q);
+		return NULL;
+	}
+	request_init(&q->r, &request_ops, gw->limits.max_params,
+	    gw->limits.max_body);
+	q->r.control = s->conn.control;
+	q->sess = s;
+	q->id = id;
+	q->refused = false;
+	LIST_INSERT_HEAD(&s->reqs, q, link);
+	s->active++;
+	gw->requests++;
+	return q;
+}
+
+static void
+req_free(struct fcgi_req *q)
+{
+	struct fcgi_sess *s = q->sess;
+
+	if (q->in != NULL || q->refused)
+		s->unfinished = true;
+	input_free(q);
+	request_shed(&q->r);
+	LIST_REMOVE(q, link);
+	s->active--;
+	s->conn.gw->requests--;
+	if (q == &s->first)
+		q->sess = NULL;
+	else
+		free(q);
+}
+
+/* After an answer: was it the last one of this connection? */
+static void
+sess_rest(struct fcgi_sess *s)
+{
+	if (s->active == 0 && (s->closing || s->conn.gw->draining))
+		conn_finish(&s->conn, s->unfinished);
+}
+
+static void
+fcgi_reply(struct request *r, struct payload *answer)
+{
+	struct fcgi_req *q = CONTAINER_OF(r, struct fcgi_req, r);
+	struct fcgi_sess *s = q->sess;
+
+	conn_send(&s->conn, answer, q->id);
+	req_free(q);
+	sess_rest(s);
+}
+
+static void
+req_refuse(struct fcgi_req *q, int err)
+{
+	q->refused = true;
+	input_free(q);
+	api_refuse(q->sess->conn.gw->api, &q->r, err);
+}
+
+static void
+req_complete(struct fcgi_req *q)
+{
+	struct gateway *gw = q->sess->conn.gw;
+
+	input_free(q);
+	gw->stats->requests++;
+	api_handle(gw->api, &q->r);
+}
+
+/* Give up a request that the api may know. */
+static void
+req_abandon(struct fcgi_req *q)
+{
+	if (q->in == NULL)
+		api_abandon(q->sess->conn.gw->api, &q->r);
+	req_free(q);
+}
+
+static void
+send_bytes(struct fcgi_sess *s, const void *bytes, size_t len)
+{
+	struct payload *p = payload_new(bytes, len);
+
+	if (p == NULL) {
+		conn_close(&s->conn, CONN_CLOSE_NOMEM);
+		return;
+	}
+	conn_send(&s->conn, p, 0);
+	payload_unref(&p);
+}
+
+static void
+send_end(struct fcgi_sess *s, uint16_t id, uint8_t status)
+{
+	uint8_t end[FCGI_END_LEN];
+
+	fcgi_put_end(end, id, status);
+	send_bytes(s, end, sizeof(end));
+}
+
+/* Answer a BEGIN that makes no request; its other records are skipped. */
+static void
+begin_refuse(struct fcgi_sess *s, uint16_t id, uint8_t status)
+{
+	send_end(s, id, status);
+	s->unfinished = true;
+	sess_rest(s);
+}
+
+static void
+sess_begin(struct fcgi_sess *s, uint16_t id)
+{
+	unsigned role = (unsigned)s->begin[0] << 8 | s->begin[1];
+
+	if (id == FCGI_NULL_REQUEST_ID || req_find(s, id) != NULL) {
+		conn_close(&s->conn, CONN_CLOSE_ORDER);
+		return;
+	}
+	if ((s->begin[2] & FCGI_KEEP_CONN) == 0)
+		s->closing = true;
+	if (role != FCGI_RESPONDER)
+		begin_refuse(s, id, FCGI_UNKNOWN_ROLE);
+	else if (s->active == REQUESTS_MAX)
+		begin_refuse(s, id, FCGI_OVERLOADED);
+	else if (req_new(s, id) == NULL)
+		begin_refuse(s, id, FCGI_OVERLOADED);
+}
+
+static void
+on_begin(struct fcgi_sess *s, const struct fcgi_piece *p)
+{
+	if (p->length != sizeof(s->begin)) {
+		conn_close(&s->conn, CONN_CLOSE_ORDER);
+		return;
+	}
+	memcpy(s->begin + s->begin_have, p->content.ptr, p->content.len);
+	s->begin_have += (uint8_t)p->content.len;
+	if (!p->last)
+		return;
+	s->begin_have = 0;
+	sess_begin(s, p->id);
+}
+
+static void
+on_abort(struct fcgi_sess *s, const struct fcgi_piece *p)
+{
+	struct fcgi_req *q = req_find(s, p->id);
+
+	if (q == NULL || !p->last)
+		return;		/* it crossed our answer */
+	req_abandon(q);
+	send_end(s, p->id, FCGI_REQUEST_COMPLETE);
+	sess_rest(s);
+}
+
+static int
+add_param(void *arg, struct slice name, struct slice value)
+{
+	if (name.len == 0)
+		return ERR_SYNTAX;
+	return params_add(arg, name, value);
+}
+
+static int
+params_end(struct fcgi_req *q)
+{
+	struct fcgi_input *in = q->in;
+	struct slice length = params_get(&q->r.params, "CONTENT_LENGTH");
+
+	if (!fcgi_pairs_complete(&in->pairs))
+		return ERR_SYNTAX;
+	in->in_body = true;
+	if (length.len == 0)
+		return 0;	/* a body of unknown length, or none */
+	if (decimal_parse(length, &in->content_length) != 0)
+		return ERR_SYNTAX;
+	in->announced = true;
+	return in->content_length > q->r.body.max ? ERR_TOOBIG : 0;
+}
+
+static int
+body_add(struct fcgi_req *q, struct slice content)
+{
+	const struct fcgi_input *in = q->in;
+	int err = buf_append(&q->r.body, content.ptr, content.len);
+
+	if (err == 0 && in->announced && q->r.body.len > in->content_length)
+		err = ERR_SYNTAX;
+	return err;
+}
+
+static int
+body_end(const struct fcgi_req *q)
+{
+	if (q->in->announced && q->r.body.len != q->in->content_length)
+		return ERR_SYNTAX;
+	return 0;
+}
+
+/* PARAMS or STDIN of a request that is still coming in. */
+static void
+on_stream(struct fcgi_req *q, const struct fcgi_piece *p)
+{
+	bool done = false;
+	int err;
+
+	if (p->type == FCGI_PARAMS && p->length != 0) {
+		err = fcgi_pairs_feed(&q->in->pairs, p->content, add_param,
+		    &q->r.params);
+	} else if (p->type == FCGI_PARAMS) {
+		err = params_end(q);
+	} else if (p->length != 0) {
+		err = body_add(q, p->content);
+	} else {
+		err = body_end(q);
+		done = true;
+	}
+	if (err != 0)
+		req_refuse(q, err);
+	else if (done)
+		req_complete(q);
+}
+
+static void
+on_request_record(struct fcgi_sess *s, const struct fcgi_piece *p)
+{
+	struct fcgi_req *q = req_find(s, p->id);
+	bool body = p->type == FCGI_STDIN;
+
+	if (q == NULL || q->refused)
+		return;		/* it crossed our answer */
+	if (q->in != NULL && body == q->in->in_body)
+		on_stream(q, p);
+	else if (q->in != NULL || p->length != 0)
+		conn_close(&s->conn, CONN_CLOSE_ORDER);
+}
+
+static int
+note_value(void *arg, struct slice name, struct slice value)
+{
+	struct fcgi_values *v = arg;
+
+	(void)value;
+	v->asked |= fcgi_value_bit(name);
+	return 0;
+}
+
+static void
+values_free(struct fcgi_sess *s)
+{
+	if (s->values == NULL)
+		return;
+	fcgi_pairs_release(&s->values->pairs);
+	free(s->values);
+	s->values = NULL;
+}
+
+static void
+values_answer(struct fcgi_sess *s)
+{
+	uint8_t out[FCGI_VALUES_LEN];
+	size_t len = fcgi_put_values(out, s->values->asked,
+	    s->conn.gw->limits.max_connections);
+
+	values_free(s);
+	send_bytes(s, out, len);
+}
+
+static void
+on_get_values(struct fcgi_sess *s, const struct fcgi_piece *p)
+{
+	if (s->values == NULL) {
+		s->values = calloc(1, sizeof(*s->values));
+		if (s->values == NULL) {
+			conn_close(&s->conn, CONN_CLOSE_NOMEM);
+			return;
+		}
+		fcgi_pairs_init(&s->values->pairs, VALUE_NAME_MAX);
+	}
+	if (fcgi_pairs_feed(&s->values->pairs, p->content, note_value,
+	    s->values) != 0 ||
+	    (p->last && !fcgi_pairs_complete(&s->values->pairs)))
+		conn_close(&s->conn, CONN_CLOSE_ORDER);
+	else if (p->last)
+		values_answer(s);
+}
+
+static void
+on_unknown(struct fcgi_sess *s, const struct fcgi_piece *p)
+{
+	uint8_t out[FCGI_UNKNOWN_LEN];
+
+	if (!p->last)
+		return;
+	fcgi_put_unknown(out, p->type);
+	send_bytes(s, out, sizeof(out));
+}
+
+static void
+sess_piece(struct fcgi_sess *s, const struct fcgi_piece *p)
+{
+	switch (p->type) {
+	case FCGI_BEGIN_REQUEST:
+		on_begin(s, p);
+		break;
+	case FCGI_ABORT_REQUEST:
+		on_abort(s, p);
+		break;
+	case FCGI_PARAMS:
+	case FCGI_STDIN:
+		on_request_record(s, p);
+		break;
+	case FCGI_DATA:
+		break;		/* for filters */
+	case FCGI_GET_VALUES:
+		on_get_values(s, p);
+		break;
+	default:
+		on_unknown(s, p);
+		break;
+	}
+}
+
+static void
+fcgi_sess_input(struct conn *c, struct slice in)
+{
+	struct fcgi_sess *s = CONTAINER_OF(c, struct fcgi_sess, conn);
+	struct fcgi_piece piece;
+
+	while (conn_is_open(c)) {
+		switch (fcgi_read(&s->reader, &in, &piece)) {
+		case CODEC_MORE:
+			return;
+		case CODEC_BAD:
+			conn_close(c, CONN_CLOSE_RECORD);
+			return;
+		case CODEC_DONE:
+			sess_piece(s, &piece);
+			break;
+		}
+	}
+}
+
+static enum conn_close_why
+fcgi_sess_eof(const struct conn *c)
+{
+	const struct fcgi_sess *s = CONTAINER_OF(c, const struct fcgi_sess,
+	    conn);
+	const struct fcgi_req *q;
+
+	if (s->reader.have != 0 && (s->reader.have < FCGI_HEADER_LEN ||
+	    s->reader.left != 0 || s->reader.padding != 0))
+		return CONN_CLOSE_TRUNCATED;
+	LIST_FOREACH(q, &s->reqs, link)
+		if (q->in != NULL)
+			return CONN_CLOSE_TRUNCATED;
+	return s->active != 0 ? CONN_CLOSE_GONE : CONN_CLOSE_IDLE;
+}
+
+static void
+fcgi_sess_free(struct conn *c)
+{
+	struct fcgi_sess *s = CONTAINER_OF(c, struct fcgi_sess, conn);
+	struct fcgi_req *q;
+
+	while ((q = LIST_FIRST(&s->reqs)) != NULL)
+		req_abandon(q);
+	values_free(s);
+	conn_release(c);
+	free(s);
+}
+
+static const struct conn_ops fcgi_sess_ops = {
+	"fastcgi", fcgi_sess_input, fcgi_sess_eof, fcgi_sess_free
+};
+
+struct conn *
+fcgi_sess_new(struct gateway *gw, int fd, bool control)
+{
+	struct fcgi_sess *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	if (conn_init(&s->conn, gw, fd, &fcgi_sess_ops, control) != 0) {
+		free(s);
+		return NULL;
+	}
+	LIST_INIT(&s->reqs);
+	return &s->conn;
+}

@@ -1,0 +1,164 @@
+/*
+ * fcgi/scgi_sess.c - SCGI: one request, one connection.
+ *
+ *	coming in --complete--> with the api --reply--> written, closed
+ *	 in != NULL  \_refuse__/ in NULL
+ *
+ * A request that is refused is answered while the front may still be sending
+ * it; the connection then lingers until the front is done.
+ */
+#include "base/base.h"
+
+#include "api/api.h"
+#include "fcgi/gateway_priv.h"
+#include "fcgi/scgi_codec.h"
+
+struct scgi_input {		/* needed only until the request is whole */
+	struct due	 due;
+	struct scgi_reader reader;
+	bool		 begun;	/* a byte has come */
+};
+
+struct scgi_sess {
+	struct conn	 conn;		/* first */
+	struct request	 r;
+	struct scgi_input *in;		/* NULL: complete, or refused */
+	bool		 refused;
+	bool		 answered;
+};
+
+static request_reply_f scgi_reply;
+
+static const struct request_ops request_ops = { "scgi", scgi_reply };
+
+static void
+input_free(struct scgi_sess *s)
+{
+	struct scgi_input *in = s->in;
+
+	s->in = NULL;
+	if (in == NULL)
+		return;
+	gateway_due_remove(s->conn.gw, &in->due);
+	scgi_reader_release(&in->reader);
+	free(in);
+}
+
+/* The request is over, by an answer or not. */
+static void
+sess_end(struct scgi_sess *s)
+{
+	if (s->answered)
+		return;
+	s->answered = true;
+	if (s->in == NULL || s->in->begun)
+		s->conn.gw->requests--;
+	input_free(s);
+	request_shed(&s->r);
+}
+
+static void
+scgi_reply(struct request *r, struct payload *answer)
+{
+	struct scgi_sess *s = CONTAINER_OF(r, struct scgi_sess, r);
+
+	conn_send(&s->conn, answer, 0);
+	sess_end(s);
+	conn_finish(&s->conn, s->refused);
+}
+
+static void
+sess_refuse(struct scgi_sess *s, int err)
+{
+	s->refused = true;
+	input_free(s);
+	api_refuse(s->conn.gw->api, &s->r, err);
+}
+
+static void
+sess_complete(struct scgi_sess *s)
+{
+	struct gateway *gw = s->conn.gw;
+
+	input_free(s);
+	gw->stats->requests++;
+	api_handle(gw->api, &s->r);
+}
+
+static void
+scgi_sess_input(struct conn *c, struct slice in)
+{
+	struct scgi_sess *s = CONTAINER_OF(c, struct scgi_sess, conn);
+	int err;
+
+	if (s->in == NULL) {
+		if (!s->refused)
+			conn_close(c, CONN_CLOSE_EXTRA);
+		return;
+	}
+	if (!s->in->begun)
+		c->gw->requests++;
+	s->in->begun = true;
+	switch (scgi_read(&s->in->reader, &in, &s->r.params, &s->r.body,
+	    &err)) {
+	case CODEC_MORE:
+		break;
+	case CODEC_BAD:
+		sess_refuse(s, err);
+		break;
+	case CODEC_DONE:
+		if (in.len != 0)
+			sess_refuse(s, ERR_SYNTAX);
+		else
+			sess_complete(s);
+		break;
+	}
+}
+
+static enum conn_close_why
+scgi_sess_eof(const struct conn *c)
+{
+	const struct scgi_sess *s = CONTAINER_OF(c, const struct scgi_sess,
+	    conn);
+
+	if (s->in == NULL)
+		return CONN_CLOSE_GONE;
+	return s->in->begun ? CONN_CLOSE_TRUNCATED : CONN_CLOSE_IDLE;
+}
+
+static void
+scgi_sess_free(struct conn *c)
+{
+	struct scgi_sess *s = CONTAINER_OF(c, struct scgi_sess, conn);
+
+	if (s->in == NULL && !s->answered)
+		api_abandon(c->gw->api, &s->r);
+	sess_end(s);
+	conn_release(c);
+	free(s);
+}
+
+static const struct conn_ops scgi_sess_ops = {
+	"scgi", scgi_sess_input, scgi_sess_eof, scgi_sess_free
+};
+
+struct conn *
+scgi_sess_new(struct gateway *gw, int fd, bool control)
+{
+	struct scgi_sess *s = calloc(1, sizeof(*s));
+	struct scgi_input *in = calloc(1, sizeof(*in));
+
+	if (s == NULL || in == NULL ||
+	    conn_init(&s->conn, gw, fd, &scgi_sess_ops, control) != 0) {
+		free(in);
+		free(s);
+		return NULL;
+	}
+	request_init(&s->r, &request_ops, gw->limits.max_params,
+	    gw->limits.max_body);
+	s->r.control = control;
+	scgi_reader_init(&in->reader, gw->limits.max_params);
+	gateway_due_add(gw, &in->due, &s->conn);
+	s->in = in;
+	return &s->conn;
+}

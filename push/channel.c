@@ -1,0 +1,204 @@
+/*
+ * push/channel.c - the index of channels, and which of them nobody needs.
+ *
+ * A channel is collected when it keeps no message, has no reader, nothing is
+ * on its way to it and its time is over (push-stream.md section 11.3).  Every
+ * activity gives it the same time from now on, so a list in order of activity
+ * is a list in order of expiry.  A channel that is past its time but still in
+ * use leaves the list; losing its last reader or message puts it back, at the
+ * front, since it may go at once.
+ */
+#include "push/hub_priv.h"
+
+#define COLLECT_SLICE	4096	/* channels looked at in one turn */
+
+static void
+channel_count(struct hub *h, const struct channel *c, int by)
+{
+	uint64_t *gauge = c->wildcard ? &h->stats->wildcard_channels :
+	    &h->stats->channels;
+
+	*gauge = (uint64_t)((int64_t)*gauge + by);
+}
+
+static bool
+channel_in_use(const struct channel *c)
+{
+	return c->stored != 0 || c->inflight != 0 || !TAILQ_EMPTY(&c->waits);
+}
+
+struct channel *
+hub_find(const struct hub *h, struct slice name)
+{
+	struct channel *c;
+
+	c = map_get(&h->names, hash_bytes(&h->hash_key, name.ptr, name.len));
+	while (c != NULL && (c->name_len != name.len ||
+	    memcmp(c->name, name.ptr, name.len) != 0))
+		c = c->same_hash;
+	return c;
+}
+
+bool
+hub_is_wildcard(const struct hub *h, struct slice name)
+{
+	const struct slice *p = &h->limits.wildcard_prefix;
+
+	return p->len != 0 && name.len >= p->len &&
+	    memcmp(name.ptr, p->ptr, p->len) == 0;
+}
+
+/* Make the name lead to c. */
+int
+channel_relink(struct hub *h, struct channel *c)
+{
+	struct channel *head = map_remove(&h->names, c->hash);
+	int err;
+
+	c->same_hash = head;
+	err = map_put(&h->names, c->hash, c);
+	if (err != 0) {
+		/* There was a slot for head a moment ago, so only a name
+		 * without one can come here. */
+		assert(head == NULL);
+		return err;
+	}
+	c->deleted = false;
+	channel_count(h, c, 1);
+	return 0;
+}
+
+/* The name leads to c no more; its number still does. */
+void
+channel_unlink(struct hub *h, struct channel *c)
+{
+	struct channel *head = map_remove(&h->names, c->hash);
+	struct channel **at = &head;
+	int err;
+
+	while (*at != c)
+		at = &(*at)->same_hash;
+	*at = c->same_hash;
+	c->same_hash = NULL;
+	if (head != NULL) {
+		err = map_put(&h->names, c->hash, head);
+		assert(err == 0);	/* its slot was freed just now */
+	}
+	c->deleted = true;
+	channel_count(h, c, -1);
+}
+
+struct channel *
+channel_new(struct hub *h, struct slice name, uint64_t number)
+{
+	struct channel *c;
+
+	if (name.len > UINT16_MAX)
+		return NULL;
+	c = calloc(1, sizeof(*c) + name.len);
+	if (c == NULL)
+		return NULL;
+	c->number = number;
+	c->hash = hash_bytes(&h->hash_key, name.ptr, name.len);
+	TAILQ_INIT(&c->waits);
+	c->name_len = (uint16_t)name.len;
+	memcpy(c->name, name.ptr, name.len);
+	c->wildcard = hub_is_wildcard(h, name);
+	if (map_put(&h->numbers, number, c) != 0) {
+		free(c);
+		return NULL;
+	}
+	if (channel_relink(h, c) != 0) {
+		(void)map_remove(&h->numbers, number);
+		free(c);
+		return NULL;
+	}
+	channel_touch(h, c);
+	return c;
+}
+
+int
+hub_open(struct hub *h, struct slice name, struct channel **out)
+{
+	bool wildcard = hub_is_wildcard(h, name);
+	uint64_t limit = wildcard ? h->limits.max_wildcard_channels :
+	    h->limits.max_channels;
+	uint64_t count = wildcard ? h->stats->wildcard_channels :
+	    h->stats->channels;
+
+	*out = hub_find(h, name);
+	if (*out != NULL)
+		return 0;
+	if (limit != 0 && count >= limit)
+		return ERR_LIMIT;
+	*out = channel_new(h, name, h->next_channel);
+	if (*out == NULL)
+		return ERR_NOMEM;
+	h->next_channel++;
+	return 0;
+}
+
+void
+channel_touch(struct hub *h, struct channel *c)
+{
+	c->expires_ms = h->now_ms + h->limits.channel_inactivity_ms;
+	if (c->on_idle)
+		TAILQ_REMOVE(&h->idle, c, idle);
+	TAILQ_INSERT_TAIL(&h->idle, c, idle);
+	c->on_idle = true;
+}
+
+/* c lost a reader, a message or a publish: that may have been what kept it. */
+void
+channel_released(struct hub *h, struct channel *c)
+{
+	if (c->on_idle || c->deleted || channel_in_use(c))
+		return;
+	TAILQ_INSERT_HEAD(&h->idle, c, idle);
+	c->on_idle = true;
+}
+
+/* Forget c altogether: its last reader and publish have gone. */
+void
+channel_free(struct hub *h, struct channel *c)
+{
+	assert(TAILQ_EMPTY(&c->waits) && c->inflight == 0);
+	if (c->on_idle)
+		TAILQ_REMOVE(&h->idle, c, idle);
+	(void)map_remove(&h->numbers, c->number);
+	free(c);
+}
+
+static void
+channel_drop_row(struct hub *h, const struct channel *c)
+{
+	struct store_op *op;
+
+	if (!c->on_disk)
+		return;
+	op = store_op_drop(1);
+	if (op == NULL)
+		return;		/* the row stays; a restart collects it */
+	op->u.drop.channels[0] = c->number;
+	if (store_submit(h->store, op) != 0)
+		store_op_free(&op);
+}
+
+void
+channel_collect_idle(struct hub *h)
+{
+	struct channel *c;
+
+	for (int i = 0; i < COLLECT_SLICE; i++) {
+		c = TAILQ_FIRST(&h->idle);
+		if (c == NULL || c->expires_ms > h->now_ms)
+			return;
+		TAILQ_REMOVE(&h->idle, c, idle);
+		c->on_idle = false;
+		if (c->deleted || channel_in_use(c))
+			continue;
+		channel_drop_row(h, c);
+		channel_unlink(h, c);
+		channel_free(h, c);
+	}
+}

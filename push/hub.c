@@ -1,0 +1,492 @@
+/*
+ * push/hub.c - publishes on their way, what the store says of them, and the
+ * positions that may leave.
+ *
+ * Positions.  The store gives each publish its cursor when it commits it, so
+ * between hub_publish() and hub_store_done() a cursor exists that the loop
+ * does not know.  A position P given to a reader meanwhile must be below it,
+ * or the reader would come back with P and never see that message.  What is
+ * known of every cursor on its way: it is above `committed` (the store's
+ * order) and above `floor`, the highest position given before the oldest of
+ * them was queued (it was told so).  Hence:
+ *   nothing on its way: P = (now, 0), and the next publish is told to stay
+ *     above it;
+ *   otherwise: P = (the second of max(committed, floor), 0).
+ * And in both cases P is never below what the reader had, nor above what the
+ * store has reserved: after a kill it continues above the reservation.
+ */
+#include "push/hub_priv.h"
+
+#include "base/log.h"
+
+#define RESERVE_AHEAD_S		1	/* ask for more when less is left */
+#define TICK_MS			1000
+
+static void
+hub_load_channel(void *arg, const struct store_channel *sc)
+{
+	struct hub *h = arg;
+	struct channel *c = channel_new(h, sc->name, sc->channel);
+
+	if (c == NULL)
+		return;
+	c->last_id = c->given_id = sc->last_id;
+	c->last_cursor = sc->last_cursor;
+	/* Not known more exactly; too high only costs a read. */
+	c->tail = sc->stored != 0 ? sc->last_cursor : 0;
+	c->stored = (uint32_t)sc->stored;
+	c->on_disk = true;
+	h->stats->stored_messages += sc->stored;
+}
+
+int
+hub_new(struct store *store, struct stats *stats, struct hub **out)
+{
+	struct store_state state;
+	struct hub *h = calloc(1, sizeof(*h));
+	int err;
+
+	if (h == NULL)
+		return ERR_NOMEM;
+	h->store = store;
+	h->stats = stats;
+	h->now_s = clock_wall_s(NULL);
+	h->now_ms = clock_mono_ms();
+	hash_key_init(&h->hash_key);
+	map_init(&h->names);
+	map_init(&h->numbers);
+	map_init(&h->pending);
+	map_init(&h->readings);
+	TAILQ_INIT(&h->idle);
+	heap_init(&h->deadlines);
+	h->next_token = 1;
+	err = store_load(store, hub_load_channel, h, &state);
+	if (err != 0) {
+		hub_free(&h);
+		return err;
+	}
+	h->committed = h->given = h->floor = state.last;
+	h->next_channel = state.next_channel;
+	stats->published_messages = state.published;
+	*out = h;
+	return 0;
+}
+
+void
+hub_free(struct hub **hp)
+{
+	struct hub *h = *hp;
+	struct pending *p;
+	struct channel *c;
+	struct sub *s;
+	size_t at;
+
+	*hp = NULL;
+	if (h == NULL)
+		return;
+	for (at = 0; (c = map_walk(&h->numbers, &at)) != NULL;) {
+		struct wait *w;
+
+		while ((w = TAILQ_FIRST(&c->waits)) != NULL) {
+			s = w->sub;
+			hub_unsubscribe(h, &s);
+		}
+	}
+	for (at = 0; (c = map_walk(&h->numbers, &at)) != NULL;)
+		free(c);
+	for (at = 0; (p = map_walk(&h->pending, &at)) != NULL;) {
+		free(p->text);
+		free(p);
+	}
+	map_release(&h->names);
+	map_release(&h->numbers);
+	map_release(&h->pending);
+	map_release(&h->readings);
+	heap_release(&h->deadlines);
+	free(h);
+}
+
+void
+hub_set_limits(struct hub *h, const struct hub_limits *limits)
+{
+	h->limits = *limits;
+}
+
+int64_t
+hub_now_s(const struct hub *h)
+{
+	return h->now_s;
+}
+
+uint64_t
+hub_now_ms(const struct hub *h)
+{
+	return h->now_ms;
+}
+
+uint64_t
+hub_position_now(struct hub *h, uint64_t after)
+{
+	uint64_t limit, position;
+
+	if (h->inflight == 0)
+		limit = (uint64_t)h->now_s;
+	else
+		limit = cursor_time(MAX_OF(h->committed, h->floor));
+	limit = MIN_OF(limit, cursor_time(store_reserved(h->store)));
+	position = MAX_OF(after, cursor_make(limit, 0));
+	h->given = MAX_OF(h->given, position);
+	return position;
+}
+
+/* Readers are parked, so positions will be given: keep them covered. */
+static void
+hub_reserve(struct hub *h)
+{
+	struct store_op *op;
+
+	if (h->reserving || h->deadlines.count == 0 ||
+	    cursor_time(store_reserved(h->store)) >=
+	    (uint64_t)h->now_s + RESERVE_AHEAD_S)
+		return;
+	op = store_op_reserve();
+	if (op == NULL)
+		return;		/* positions stay where they are covered */
+	if (store_submit(h->store, op) != 0)
+		store_op_free(&op);
+	else
+		h->reserving = true;
+}
+
+void
+hub_set_time(struct hub *h, int64_t wall_s, uint64_t mono_ms)
+{
+	h->now_s = wall_s;
+	h->now_ms = mono_ms;
+}
+
+void
+hub_tick(struct hub *h)
+{
+	sub_expire(h);
+	channel_collect_idle(h);
+	hub_reserve(h);
+}
+
+uint64_t
+hub_next_ms(const struct hub *h)
+{
+	const struct heap_item *first = heap_first(&h->deadlines);
+	const struct channel *idle = TAILQ_FIRST(&h->idle);
+	uint64_t next = UINT64_MAX;
+
+	if (first != NULL)
+		next = MIN_OF(first->key, h->now_ms + TICK_MS);
+	if (idle != NULL)
+		next = MIN_OF(next, MAX_OF(idle->expires_ms,
+		    h->now_ms + TICK_MS));
+	return next;
+}
+
+static struct pending *
+pending_new(struct hub *h, hub_done_f *done, void *arg, uint64_t *token)
+{
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->done = done;
+	p->arg = arg;
+	if (map_put(&h->pending, h->next_token, p) != 0) {
+		free(p);
+		return NULL;
+	}
+	*token = h->next_token++;
+	return p;
+}
+
+static void
+pending_free(struct pending **p)
+{
+	if (*p != NULL)
+		free((*p)->text);
+	free(*p);
+	*p = NULL;
+}
+
+static void
+pending_call(struct pending **pp, int err)
+{
+	hub_done_f *done = (*pp)->done;
+	void *arg = (*pp)->arg;
+
+	pending_free(pp);
+	if (done != NULL)
+		done(arg, err);
+}
+
+void
+hub_forget(struct hub *h, uint64_t token)
+{
+	struct pending *p = map_get(&h->pending, token);
+
+	if (p != NULL)
+		p->done = NULL;
+}
+
+/* One channel's share of a publish that is about to be queued. */
+static void
+publish_member(struct hub *h, struct channel *c, bool keep,
+    struct store_member *m)
+{
+	m->channel = c->number;
+	m->id = ++c->given_id;
+	c->inflight++;
+	if (!c->on_disk)
+		m->name = channel_name(c);
+	if (keep && h->limits.max_stored != 0 &&
+	    c->stored + c->inflight > h->limits.max_stored)
+		m->cap = h->limits.max_stored;
+	channel_touch(h, c);
+}
+
+static void
+publish_undo(struct hub *h, struct store_append *a)
+{
+	for (uint32_t i = a->n; i-- > 0;) {
+		struct channel *c = map_get(&h->numbers, a->members[i].channel);
+
+		c->given_id--;
+		c->inflight--;
+	}
+}
+
+int
+hub_publish(struct hub *h, struct channel *const *channels, uint32_t n,
+    struct msg *msg, bool keep, hub_done_f *done, void *arg, uint64_t *token)
+{
+	struct store_op *op;
+	struct pending *p;
+	int err;
+
+	op = store_op_append(msg, n);
+	if (op == NULL) {
+		msg_unref(&msg);
+		return ERR_NOMEM;
+	}
+	p = pending_new(h, done, arg, token);
+	if (p == NULL) {
+		store_op_free(&op);
+		return ERR_NOMEM;
+	}
+	op->token = *token;
+	op->u.append.keep = keep;
+	op->u.append.floor = h->given;
+	for (uint32_t i = 0; i < n; i++)
+		publish_member(h, channels[i], keep, &op->u.append.members[i]);
+	err = store_submit(h->store, op);
+	if (err != 0) {
+		publish_undo(h, &op->u.append);
+		(void)map_remove(&h->pending, *token);
+		pending_free(&p);
+		store_op_free(&op);
+		return err;
+	}
+	if (h->inflight++ == 0)
+		h->floor = h->given;
+	return 0;
+}
+
+static void
+publish_failed(struct hub *h, const struct store_append *a)
+{
+	for (uint32_t i = 0; i < a->n; i++) {
+		struct channel *c = map_get(&h->numbers, a->members[i].channel);
+
+		/* Ids that nobody saw are given again, unless a later publish
+		 * is on its way with the next one: then there is a gap. */
+		if (--c->inflight == 0)
+			c->given_id = c->last_id;
+		channel_released(h, c);
+	}
+}
+
+/* It is on disk: from here on it exists for everybody. */
+static void
+publish_visible(struct hub *h, const struct store_append *a)
+{
+	for (uint32_t i = 0; i < a->n; i++) {
+		const struct store_member *m = &a->members[i];
+		struct channel *c = map_get(&h->numbers, m->channel);
+
+		c->inflight--;
+		c->on_disk = true;
+		c->last_id = m->id;
+		c->last_cursor = a->cursor + i;
+		h->stats->published_messages++;
+		if (a->keep) {
+			c->tail = c->last_cursor;
+			c->stored += 1 - m->trimmed;
+			h->stats->stored_messages += 1 - (uint64_t)m->trimmed;
+		}
+		h->committed = c->last_cursor;
+	}
+}
+
+static void
+publish_deliver(struct hub *h, const struct store_append *a)
+{
+	for (uint32_t i = 0; i < a->n; i++) {
+		const struct store_member *m = &a->members[i];
+		struct channel *c = map_get(&h->numbers, m->channel);
+		struct delivery d = { a->msg, c, a->cursor + i, m->id };
+
+		sub_deliver_live(h, &d);
+		channel_released(h, c);
+	}
+}
+
+/*
+ * The publisher is answered first: its answer counts the readers that the
+ * message finds, and long polls leave as they are served.
+ */
+static void
+publish_done(struct hub *h, struct store_op *op)
+{
+	struct pending *p = map_remove(&h->pending, op->token);
+
+	h->inflight--;
+	if (op->err != 0) {
+		publish_failed(h, &op->u.append);
+		pending_call(&p, op->err);
+		return;
+	}
+	publish_visible(h, &op->u.append);
+	pending_call(&p, 0);
+	publish_deliver(h, &op->u.append);
+}
+
+int
+hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
+    struct slice text, hub_done_f *done, void *arg, uint64_t *token)
+{
+	struct store_drop *drop;
+	struct store_op *op;
+	struct pending *p;
+	int err;
+
+	op = store_op_drop(n);
+	if (op == NULL)
+		return ERR_NOMEM;
+	p = pending_new(h, done, arg, token);
+	if (p == NULL)
+		goto nomem;
+	p->text_len = text.len;
+	p->text = malloc(text.len + 1);
+	if (p->text == NULL)
+		goto nomem;
+	memcpy(p->text, text.ptr, text.len);
+	op->token = *token;
+	drop = &op->u.drop;
+	drop->n = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		if (channels[i]->deleted)
+			continue;	/* named twice */
+		drop->channels[drop->n++] = channels[i]->number;
+		channel_unlink(h, channels[i]);
+	}
+	err = store_submit(h->store, op);
+	assert(err == 0);		/* drops are always taken */
+	return 0;
+nomem:
+	if (p != NULL) {
+		(void)map_remove(&h->pending, *token);
+		pending_free(&p);
+	}
+	store_op_free(&op);
+	return ERR_NOMEM;
+}
+
+/* It could not be dropped: the name leads to it again, if it is still free. */
+static bool
+delete_undone(struct hub *h, struct channel *c)
+{
+	if (hub_find(h, channel_name(c)) != NULL || channel_relink(h, c) != 0)
+		return false;
+	/* A channel that had the name for a moment, and was deleted too, may
+	 * have taken its row: let the next publish name it again. */
+	c->on_disk = false;
+	channel_touch(h, c);
+	return true;
+}
+
+static void
+delete_done(struct hub *h, struct store_op *op)
+{
+	struct pending *p;
+
+	if (op->token == 0)
+		return;			/* collected for inactivity */
+	p = map_remove(&h->pending, op->token);
+	for (uint32_t i = 0; i < op->u.drop.n; i++) {
+		struct channel *c = map_get(&h->numbers,
+		    op->u.drop.channels[i]);
+
+		if (op->err != 0 && delete_undone(h, c))
+			continue;
+		sub_channel_deleted(h, c,
+		    (struct slice){ p->text, p->text_len });
+		h->stats->stored_messages -= c->stored;
+		channel_free(h, c);
+	}
+	pending_call(&p, op->err);
+}
+
+static void
+collected(struct hub *h, const struct store_collected *gone)
+{
+	for (uint32_t i = 0; i < gone->n; i++) {
+		struct channel *c = map_get(&h->numbers,
+		    gone->gone[i].channel);
+
+		if (c == NULL)
+			continue;	/* it was dropped meanwhile */
+		assert(c->stored >= gone->gone[i].count);
+		c->stored -= (uint32_t)gone->gone[i].count;
+		h->stats->stored_messages -= gone->gone[i].count;
+		channel_released(h, c);
+	}
+}
+
+void
+hub_store_done(void *arg, struct store_op *op)
+{
+	struct hub *h = arg;
+
+	switch (op->kind) {
+	case STORE_APPEND:
+		publish_done(h, op);
+		break;
+	case STORE_READ:
+		sub_read_done(h, op);
+		break;
+	case STORE_DROP:
+		delete_done(h, op);
+		break;
+	case STORE_RESERVE:
+		h->reserving = false;
+		break;
+	case STORE_COLLECTED:
+		collected(h, &op->u.collected);
+		break;
+	case STORE_BACKUP:
+		break;			/* not the hub's; see daemon/ */
+	}
+	store_op_free(&op);
+}
+
+bool
+hub_busy(const struct hub *h)
+{
+	return h->pending.count != 0 || h->readings.count != 0;
+}

@@ -1,0 +1,193 @@
+/*
+ * store/store_backup.c - a copy of the database while it is in use.
+ *
+ * SQLite copies pages from the one connection, so what is committed between
+ * two slices is in the copy as well.  The copy grows as `<path>.part` and is
+ * renamed when it is complete and synced; what stood at `path` before is
+ * whole until then.
+ */
+#include "store/store_sqlite_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define SLICE_BYTES	(2 << 20)
+#define SYNC_BYTES	(16 << 20)	/* so that the last sync is short */
+
+struct sq_backup {
+	sqlite3		*to;
+	sqlite3_backup	*run;		/* NULL: ended, see err */
+	int		 fd;		/* of the part, to sync it */
+	char		*path, *part;
+	int		 unsynced;
+	int		 err;
+};
+
+static void
+backup_free(struct sq_backup **bp)
+{
+	struct sq_backup *b = *bp;
+
+	*bp = NULL;
+	if (b == NULL)
+		return;
+	(void)sqlite3_backup_finish(b->run);
+	(void)sqlite3_close(b->to);
+	if (b->fd >= 0)
+		(void)close(b->fd);
+	if (b->part != NULL && b->err != 0)
+		(void)unlink(b->part);
+	free(b->part);
+	free(b->path);
+	free(b);
+}
+
+static int
+backup_error(const struct sq_backup *b, const char *doing, const char *why)
+{
+	log_at(LOG_ERROR, "backup %s: cannot %s: %s", b->path, doing, why);
+	return errno == ENOSPC || errno == EDQUOT ? ERR_FULL :
+	    errno == EACCES || errno == ENOENT || errno == EROFS ?
+	    ERR_ACCESS : ERR_IO;
+}
+
+static int
+backup_open(struct sq *sq, struct sq_backup *b)
+{
+	b->fd = open(b->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	if (b->fd < 0)
+		return backup_error(b, "make the file", strerror(errno));
+	/* It is synced here, and thrown away should it not become whole. */
+	if (sqlite3_open_v2(b->part, &b->to, SQLITE_OPEN_READWRITE |
+	    SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
+	    sqlite3_exec(b->to, "PRAGMA journal_mode = OFF;"
+	    "PRAGMA synchronous = OFF; PRAGMA cache_size = -1024", NULL, NULL,
+	    NULL) != SQLITE_OK ||
+	    (b->run = sqlite3_backup_init(b->to, "main", sq->db, "main")) ==
+	    NULL)
+		return backup_error(b, "open the file",
+		    b->to != NULL ? sqlite3_errmsg(b->to) : "no memory");
+	return 0;
+}
+
+int
+sq_backup_start(void *be, const char *path)
+{
+	struct sq_backup *b;
+	struct sq *sq;
+	int err = ERR_NOMEM;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	if (sq->backup != NULL)
+		return ERR_BUSY;
+	b = calloc(1, sizeof(*b));
+	if (b == NULL)
+		return ERR_NOMEM;
+	b->fd = -1;
+	b->path = strdup(path);
+	if (b->path != NULL && asprintf(&b->part, "%s.part", path) < 0)
+		b->part = NULL;
+	if (b->part != NULL)
+		err = backup_open(sq, b);
+	if (err != 0) {
+		b->err = err;
+		backup_free(&b);
+		return err;
+	}
+	sq->backup = b;
+	return 0;
+}
+
+static int
+sync_folder(char *path)
+{
+	int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int failed;
+
+	if (fd < 0)
+		return -1;
+	failed = fsync(fd);
+	(void)close(fd);
+	return failed;
+}
+
+/* All pages are there: make the copy the file that was asked for. */
+static int
+backup_finish(struct sq_backup *b)
+{
+	int code = sqlite3_backup_finish(b->run);
+
+	b->run = NULL;
+	if (code == SQLITE_OK)
+		code = sqlite3_close(b->to);
+	if (code != SQLITE_OK)
+		return backup_error(b, "finish", sqlite3_errmsg(b->to));
+	b->to = NULL;
+	if (fsync(b->fd) != 0 || rename(b->part, b->path) != 0 ||
+	    sync_folder(b->part) != 0)
+		return backup_error(b, "finish", strerror(errno));
+	log_at(LOG_NOTICE, "backup %s: done", b->path);
+	return 0;
+}
+
+static int
+backup_slice(struct sq *sq, struct sq_backup *b)
+{
+	int code = sqlite3_backup_step(b->run, SLICE_BYTES / sq->page_size);
+
+	if (code == SQLITE_DONE)
+		return backup_finish(b);
+	if (code != SQLITE_OK) {
+		errno = sqlite_err(b->to, code) == ERR_FULL ? ENOSPC : EIO;
+		return backup_error(b, "copy", sqlite3_errstr(code));
+	}
+	b->unsynced += SLICE_BYTES;
+	if (b->unsynced >= SYNC_BYTES) {
+		b->unsynced = 0;
+		if (fdatasync(b->fd) != 0)
+			return backup_error(b, "sync", strerror(errno));
+	}
+	return 0;
+}
+
+int
+sq_backup_step(struct sq *sq, int64_t now_s, struct store_op **out)
+{
+	struct sq_backup *b = sq->backup;
+
+	(void)now_s;
+	(void)out;
+	if (b == NULL || b->run == NULL)
+		return 0;
+	b->err = backup_slice(sq, b);
+	if (b->err != 0) {
+		(void)sqlite3_backup_finish(b->run);
+		b->run = NULL;
+	}
+	return 1;
+}
+
+bool
+sq_backup_done(void *be, int *err)
+{
+	struct sq *sq;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	if (sq->backup == NULL || sq->backup->run != NULL)
+		return false;
+	*err = sq->backup->err;
+	backup_free(&sq->backup);
+	return true;
+}
+
+/* The store closes before the copy is whole. */
+void
+sq_backup_abort(struct sq *sq)
+{
+	if (sq->backup != NULL)
+		sq->backup->err = ERR_CLOSED;
+	backup_free(&sq->backup);
+}

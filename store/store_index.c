@@ -1,0 +1,188 @@
+/*
+ * store/store_index.c - member and channel catch up with the log.
+ *
+ * Written with each append, the rows of 200,000 channels would touch a page
+ * or two per message.  Instead a round takes all that has gathered in the
+ * tails, sorts it by channel, and walks once through the pages: rows of one
+ * page are written together, whoever they belong to.
+ *
+ * A round begins with upto = the last cursor and takes the list of channels
+ * that have a tail.  Slices of it run between the groups, each a transaction
+ * of its own; `channel.indexed` says how far each channel is, so a round may
+ * be interrupted by a kill anywhere.  Its last slice moves state.indexed to
+ * upto: the log before that point is never scanned again.
+ */
+#include "store/store_sqlite_priv.h"
+
+#define ROUND_ENTRIES	131072		/* begin a round at so many */
+#define ROUND_IDLE_S	2		/* or when nothing came for so long */
+#define SLICE_ENTRIES	512
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool
+round_runs(const struct sq *sq)
+{
+	return sq->state.upto != sq->state.indexed;
+}
+
+static bool
+round_due(const struct sq *sq, int64_t now_s)
+{
+	/* Also without entries, when what was unindexed has gone since: so
+	 * that the end of the log stays short. */
+	if (sq->state.loose[1] == 0)
+		return false;
+	return sq->tail_entries >= ROUND_ENTRIES ||
+	    sq->state.loose[1] >= 2 * ROUND_ENTRIES ||
+	    now_s < sq->append_s || now_s >= sq->append_s + ROUND_IDLE_S;
+}
+
+static void
+round_begin(struct sq *sq)
+{
+	struct numbers empty = sq->round;
+
+	empty.count = 0;
+	sq->round = sq->tailed;
+	sq->tailed = empty;
+	qsort(sq->round.at, sq->round.count, sizeof(uint64_t),
+	    compare_numbers);
+	sq->state.round_at = 0;
+	sq->state.upto = sq->last;
+	sq->state.loose[0] = sq->state.loose[1];
+	sq->state.loose[1] = 0;
+}
+
+static int
+index_entry(struct sq *sq, struct change *ch, const struct tail_entry *e)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_ADD];
+	uint32_t bucket = cursor_bucket(e->cursor);
+	int code;
+
+	STMT_BIND(st, bucket, ch->c->number, e->cursor, e->id, e->place);
+	code = stmt_run(st);
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "index a message");
+	if (ch->stored++ == 0)
+		ch->oldest_bucket = bucket;
+	ch->indexed = e->cursor;
+	ch->row = true;
+	ch->taken++;
+	return 0;
+}
+
+/* Entries of one channel, at most *room of them.  1: it has more. */
+static int
+index_channel(struct sq *sq, uint64_t number, size_t *room)
+{
+	struct chan *c = sq_chan(sq, number);
+	uint32_t n;
+	struct change *ch;
+	int err;
+
+	if (c == NULL)
+		return 0;		/* dropped since */
+	n = tail_after(&c->tail, sq->state.upto);
+	if (n == 0)
+		return 0;
+	err = sq_reserve_changes(sq, 1);
+	if (err != 0)
+		return err;
+	ch = sq_change(sq, c);
+	while (ch->taken < n) {
+		if (*room == 0)
+			return 1;
+		(*room)--;
+		err = index_entry(sq, ch, tail_at(&c->tail, ch->taken));
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+static int
+index_slice(struct sq *sq)
+{
+	size_t room = SLICE_ENTRIES;
+
+	while (sq->next.round_at < sq->round.count) {
+		int more = index_channel(sq, sq->round.at[sq->next.round_at],
+		    &room);
+
+		if (more != 0)
+			return MIN_OF(more, 0);
+		sq->next.round_at++;
+	}
+	sq->next.indexed = sq->next.upto;
+	sq->next.loose[0] = 0;
+	return 0;
+}
+
+/*
+ * The round has passed these channels, and that is committed: who got
+ * something new meanwhile is listed for the next.
+ */
+void
+sq_index_visited(struct sq *sq, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++) {
+		struct chan *c = sq_chan(sq, sq->round.at[i]);
+
+		if (c == NULL)
+			continue;
+		c->listed = c->tail.count != 0;
+		if (c->listed)
+			sq->tailed.at[sq->tailed.count++] = c->number;
+	}
+}
+
+static int
+index_transact(struct sq *sq, int64_t now_s)
+{
+	uint64_t reserved;
+	int err = sq_begin(sq);
+
+	if (err == 0)
+		err = index_slice(sq);
+	if (err == 0)
+		err = sq_commit(sq, now_s, &reserved);
+	if (err != 0)
+		sq_rollback(sq);
+	return err;
+}
+
+int
+sq_index(struct sq *sq, int64_t now_s, struct store_op **out)
+{
+	int err;
+
+	(void)out;
+	if (!round_runs(sq)) {
+		if (!round_due(sq, now_s))
+			return 0;
+		round_begin(sq);
+	}
+	err = index_transact(sq, now_s);
+	return err != 0 ? err : 1;
+}
+
+int
+sq_index_all(struct sq *sq, int64_t now_s)
+{
+	int err = 0;
+
+	while (err == 0 && (round_runs(sq) || sq->state.loose[1] != 0)) {
+		if (!round_runs(sq))
+			round_begin(sq);
+		err = index_transact(sq, now_s);
+	}
+	return err;
+}

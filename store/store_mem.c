@@ -1,0 +1,552 @@
+/*
+ * store/store_mem.c - the log in memory: the reference that others are
+ * compared with, and a daemon's store when it is told to forget everything.
+ *
+ * Plain and obvious: each channel has its messages in an array, a message
+ * counts the channels that keep it, and a heap says which expires next.  A
+ * read looks at all that its channels keep.
+ */
+#include "base/heap.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "store/store_priv.h"
+
+#define MEM_MAGIC	0x6d656d31U
+#define RESERVE_S	2
+#define RESERVE_TAGS	65536
+#define EXPIRE_SLICE	256
+
+struct mem_entry {
+	uint64_t	 cursor;
+	uint64_t	 id;
+	struct mem_message *message;
+};
+
+struct mem_channel {
+	uint64_t	 number;
+	struct slice	 name;		/* its own copy */
+	struct mem_entry *at;		/* oldest first */
+	size_t		 count, room;
+	uint64_t	 collected;	/* in the slice that runs */
+};
+
+struct mem_message {
+	struct heap_item expiry;
+	struct msg	*msg;		/* our copy */
+	uint32_t	 keepers;	/* channels that have it */
+	uint32_t	 n;
+	uint64_t	 channels[];	/* of the append */
+};
+
+struct mem {
+	uint32_t	 magic;
+	struct store_stats *stats;
+	struct map	 channels;	/* number -> mem_channel */
+	struct heap	 expiries;
+	uint64_t	 last;
+	uint64_t	 reserved;
+	bool		 reserve;
+};
+
+static int
+mem_open(const struct store_config *cfg, struct store_stats *stats, void **be)
+{
+	struct mem *mem = calloc(1, sizeof(*mem));
+
+	(void)cfg;
+	if (mem == NULL)
+		return ERR_NOMEM;
+	mem->magic = MEM_MAGIC;
+	mem->stats = stats;
+	map_init(&mem->channels);
+	heap_init(&mem->expiries);
+	*be = mem;
+	return 0;
+}
+
+static int
+mem_load(void *be, store_channel_f *each, void *arg,
+    struct store_state *state)
+{
+	(void)be;
+	(void)each;
+	(void)arg;
+	*state = (struct store_state){ .next_channel = 1 };
+	return 0;
+}
+
+static int
+mem_begin(void *be)
+{
+	(void)be;
+	return 0;
+}
+
+/* Message m is kept by one channel less. */
+static void
+mem_let_go(struct mem *mem, struct mem_message *m)
+{
+	if (--m->keepers != 0)
+		return;
+	heap_remove(&mem->expiries, &m->expiry);
+	msg_unref(&m->msg);
+	free(m);
+}
+
+static void
+mem_cut(struct mem *mem, struct mem_channel *c, size_t i)
+{
+	mem_let_go(mem, c->at[i].message);
+	c->count--;
+	memmove(&c->at[i], &c->at[i + 1], (c->count - i) * sizeof(c->at[0]));
+}
+
+static void
+mem_drop_channel(struct mem *mem, struct mem_channel *c)
+{
+	(void)map_remove(&mem->channels, c->number);
+	while (c->count > 0)
+		mem_cut(mem, c, c->count - 1);
+	free(c->at);
+	free((char *)c->name.ptr);
+	free(c);
+}
+
+static struct mem_channel *
+mem_channel(const struct mem *mem, uint64_t number)
+{
+	return number != 0 ? map_get(&mem->channels, number) : NULL;
+}
+
+/* Who has the name now gives it up. */
+static void
+mem_free_name(struct mem *mem, struct slice name)
+{
+	struct mem_channel *c;
+
+	for (size_t at = 0; (c = map_walk(&mem->channels, &at)) != NULL;) {
+		if (c->name.len == name.len &&
+		    memcmp(c->name.ptr, name.ptr, name.len) == 0) {
+			mem_drop_channel(mem, c);
+			return;
+		}
+	}
+}
+
+static int
+mem_make_channel(struct mem *mem, const struct store_member *m)
+{
+	struct mem_channel *c = calloc(1, sizeof(*c));
+	char *name = malloc(m->name.len);
+
+	mem_free_name(mem, m->name);
+	if (c != NULL && name != NULL) {
+		c->number = m->channel;
+		c->name = (struct slice){ name, m->name.len };
+		memcpy(name, m->name.ptr, m->name.len);
+		if (map_put(&mem->channels, c->number, c) == 0)
+			return 0;
+	}
+	free(name);
+	free(c);
+	return ERR_NOMEM;
+}
+
+/* Channels with room for one more entry each. */
+static int
+mem_prepare(struct mem *mem, const struct store_append *a)
+{
+	for (uint32_t i = 0; i < a->n; i++) {
+		struct mem_channel *c = mem_channel(mem,
+		    a->members[i].channel);
+		struct mem_entry *at;
+
+		if (c == NULL) {
+			if (mem_make_channel(mem, &a->members[i]) != 0)
+				return ERR_NOMEM;
+			c = mem_channel(mem, a->members[i].channel);
+		}
+		if (c->count + a->n <= c->room)
+			continue;
+		at = realloc(c->at, (c->count + a->n) * 2 * sizeof(*at));
+		if (at == NULL)
+			return ERR_NOMEM;
+		c->at = at;
+		c->room = (c->count + a->n) * 2;
+	}
+	return 0;
+}
+
+/* The copy that is kept: the operation's goes back to its caller. */
+static struct mem_message *
+mem_message(struct mem *mem, const struct store_append *a)
+{
+	const struct msg *from = a->msg;
+	struct slice text = msg_text(from), id = msg_event_id(from),
+	    type = msg_event_type(from);
+	struct mem_message *m = calloc(1,
+	    sizeof(*m) + a->n * sizeof(m->channels[0]));
+
+	if (m == NULL)
+		return NULL;
+	m->msg = msg_new(text.ptr, text.len, from->has_event_id ? &id : NULL,
+	    from->has_event_type ? &type : NULL, from->expires);
+	if (m->msg == NULL || heap_add(&mem->expiries, &m->expiry,
+	    (uint64_t)from->expires) != 0) {
+		msg_unref(&m->msg);
+		free(m);
+		return NULL;
+	}
+	m->n = m->keepers = a->n;
+	for (uint32_t i = 0; i < a->n; i++)
+		m->channels[i] = a->members[i].channel;
+	return m;
+}
+
+static void
+mem_keep(struct mem *mem, struct store_append *a, struct mem_message *kept)
+{
+	for (uint32_t i = 0; i < a->n; i++) {
+		struct store_member *m = &a->members[i];
+		struct mem_channel *c = mem_channel(mem, m->channel);
+
+		c->at[c->count++] = (struct mem_entry){
+			a->cursor + i, m->id, kept
+		};
+		while (m->cap != 0 && c->count > m->cap) {
+			mem_cut(mem, c, 0);
+			m->trimmed++;
+			mem->stats->collected++;
+		}
+	}
+}
+
+/*
+ * All that may fail comes first, so there is never anything to roll back but
+ * channels without messages, which do no harm.
+ */
+static int
+mem_append(void *be, struct store_append *a, int64_t now_s)
+{
+	struct mem_message *m = NULL;
+	struct mem *mem;
+
+	OBJ_CAST(mem, be, MEM_MAGIC);
+	for (uint32_t i = 0; i < a->n; i++) {
+		a->members[i].trimmed = 0;
+		if (mem_channel(mem, a->members[i].channel) == NULL &&
+		    (a->members[i].channel == 0 ||
+		    a->members[i].name.len == 0))
+			return ERR_NOTFOUND;
+	}
+	if (mem_prepare(mem, a) != 0)
+		return ERR_NOMEM;
+	if (a->keep && (m = mem_message(mem, a)) == NULL)
+		return ERR_NOMEM;
+	a->cursor = cursor_next(MAX_OF(mem->last, a->floor), (uint64_t)now_s,
+	    a->n);
+	mem->last = a->cursor + a->n - 1;
+	if (m != NULL)
+		mem_keep(mem, a, m);
+	return 0;
+}
+
+static int
+mem_drop(void *be, const struct store_drop *d)
+{
+	struct mem *mem;
+
+	OBJ_CAST(mem, be, MEM_MAGIC);
+	for (uint32_t i = 0; i < d->n; i++) {
+		struct mem_channel *c = mem_channel(mem, d->channels[i]);
+
+		if (c != NULL)
+			mem_drop_channel(mem, c);
+	}
+	return 0;
+}
+
+static void
+mem_reserve(void *be)
+{
+	struct mem *mem;
+
+	OBJ_CAST(mem, be, MEM_MAGIC);
+	mem->reserve = true;
+}
+
+/* There is no later life to protect, but the loop's rule is the same. */
+static int
+mem_commit(void *be, int64_t now_s, uint64_t *reserved)
+{
+	struct mem *mem;
+	uint64_t clock, ahead_s;
+
+	OBJ_CAST(mem, be, MEM_MAGIC);
+	ahead_s = mem->reserve ? RESERVE_S : RESERVE_S / 2;
+	clock = cursor_make((uint64_t)now_s + ahead_s, 0);
+	if (mem->reserved < MAX_OF(clock, mem->last + RESERVE_TAGS / 2)) {
+		clock = cursor_make((uint64_t)now_s + RESERVE_S, 0);
+		mem->reserved = MAX_OF(MAX_OF(clock, mem->reserved),
+		    mem->last + RESERVE_TAGS);
+	}
+	mem->reserve = false;
+	*reserved = mem->reserved;
+	return 0;
+}
+
+static void
+mem_rollback(void *be)
+{
+	(void)be;
+}
+
+/* --- reading ----------------------------------------------------------- */
+
+/* The index of the first entry that want w gets; count: none. */
+static size_t
+mem_start(const struct mem_channel *c, const struct store_want *w,
+    uint64_t upto, int64_t now_s)
+{
+	uint32_t left = w->last;
+	size_t i;
+
+	if (w->last != 0) {
+		for (i = c->count; i > 0 && left > 0; i--)
+			left -= c->at[i - 1].cursor <= upto &&
+			    c->at[i - 1].message->msg->expires > now_s;
+		return i;
+	}
+	for (i = 0; i < c->count; i++) {
+		const struct msg *m = c->at[i].message->msg;
+		struct slice id = msg_event_id(m);
+
+		if (w->by_position && c->at[i].cursor > w->after)
+			return i;
+		if (w->by_event_id && m->has_event_id &&
+		    m->expires > now_s && id.len == w->event_id.len &&
+		    memcmp(id.ptr, w->event_id.ptr, id.len) == 0)
+			return i + 1;
+	}
+	return i;
+}
+
+static int
+mem_find(struct store_read *r, size_t room, uint64_t cursor, uint64_t id,
+    uint32_t want, const struct msg *from)
+{
+	struct slice text = msg_text(from), event = msg_event_id(from),
+	    type = msg_event_type(from);
+	struct msg *m;
+
+	assert(r->n_found < room);
+	m = msg_new(text.ptr, text.len, from->has_event_id ? &event : NULL,
+	    from->has_event_type ? &type : NULL, from->expires);
+	if (m == NULL)
+		return ERR_NOMEM;
+	r->found[r->n_found++] = (struct store_found){ m, cursor, id, want };
+	return 0;
+}
+
+static int
+compare_queue(const void *a, const void *b)
+{
+	const struct store_found *x = a, *y = b;
+
+	return x->cursor < y->cursor ? -1 : x->cursor > y->cursor;
+}
+
+static int
+compare_wants(const void *a, const void *b)
+{
+	const struct store_found *x = a, *y = b;
+
+	if (x->want != y->want)
+		return x->want < y->want ? -1 : 1;
+	return compare_queue(a, b);
+}
+
+static void
+mem_forget_found(struct store_read *r, size_t keep)
+{
+	while (r->n_found > keep)
+		msg_unref(&r->found[--r->n_found].msg);
+}
+
+/* Cut what is found, the oldest staying, to the slice that was asked for. */
+static void
+mem_slice(struct store_read *r)
+{
+	size_t n, bytes = 0;
+
+	r->cut = r->upto;
+	qsort(r->found, r->n_found, sizeof(r->found[0]), compare_queue);
+	for (n = 0; n < r->n_found; n++) {
+		bytes += r->found[n].msg->text_len;
+		if (n > 0 && (n >= r->max_messages || bytes > r->max_bytes))
+			break;
+	}
+	if (n < r->n_found)
+		r->cut = r->found[n - 1].cursor;
+	mem_forget_found(r, n);
+	qsort(r->found, r->n_found, sizeof(r->found[0]), compare_wants);
+}
+
+static int
+mem_read(void *be, struct store_read *r, int64_t now_s)
+{
+	struct mem *mem;
+	size_t room = 1;
+	int err = 0;
+
+	OBJ_CAST(mem, be, MEM_MAGIC);
+	for (uint32_t w = 0; w < r->n; w++) {
+		struct mem_channel *c = mem_channel(mem, r->wants[w].channel);
+
+		room += c != NULL ? c->count : 0;
+	}
+	r->n_found = 0;
+	r->found = calloc(room, sizeof(r->found[0]));
+	if (r->found == NULL)
+		return ERR_NOMEM;
+	for (uint32_t w = 0; w < r->n; w++) {
+		struct mem_channel *c = mem_channel(mem, r->wants[w].channel);
+		size_t i = c != NULL ?
+		    mem_start(c, &r->wants[w], r->upto, now_s) : 0;
+
+		for (; c != NULL && i < c->count && err == 0; i++) {
+			const struct mem_entry *e = &c->at[i];
+
+			if (e->cursor <= r->upto &&
+			    e->message->msg->expires > now_s)
+				err = mem_find(r, room, e->cursor, e->id, w,
+				    e->message->msg);
+		}
+	}
+	if (err == 0)
+		mem_slice(r);
+	else
+		mem_forget_found(r, 0);
+	return err;
+}
+
+/* --- expiry ------------------------------------------------------------ */
+
+static void
+mem_expire(struct mem *mem, struct mem_message *m)
+{
+	uint32_t n = m->n;
+
+	for (uint32_t k = 0; k < n; k++) {
+		struct mem_channel *c = mem_channel(mem, m->channels[k]);
+		size_t i = 0;
+		bool last = m->keepers == 1;
+
+		while (c != NULL && i < c->count && c->at[i].message != m)
+			i++;
+		if (c == NULL || i == c->count)
+			continue;	/* dropped, or trimmed */
+		c->collected++;
+		mem->stats->collected++;
+		mem_cut(mem, c, i);
+		if (last)
+			return;		/* m has gone */
+	}
+}
+
+static int
+mem_collected(struct mem *mem, struct store_op **out)
+{
+	struct mem_channel *c;
+	uint32_t n = 0;
+	size_t at;
+
+	for (at = 0; (c = map_walk(&mem->channels, &at)) != NULL;)
+		n += c->collected != 0;
+	*out = store_op_collected(n);
+	if (*out == NULL)
+		return ERR_NOMEM;
+	n = 0;
+	for (at = 0; (c = map_walk(&mem->channels, &at)) != NULL;) {
+		if (c->collected == 0)
+			continue;
+		(*out)->u.collected.gone[n++] = (struct store_gone){
+			c->number, c->collected
+		};
+		c->collected = 0;
+	}
+	return 0;
+}
+
+static int
+mem_tidy(void *be, int64_t now_s, struct store_op **out)
+{
+	struct heap_item *first;
+	struct mem *mem;
+	int n = 0, err;
+
+	OBJ_CAST(mem, be, MEM_MAGIC);
+	while (n < EXPIRE_SLICE &&
+	    (first = heap_first(&mem->expiries)) != NULL &&
+	    first->key <= (uint64_t)now_s) {
+		mem_expire(mem, CONTAINER_OF(first, struct mem_message,
+		    expiry));
+		n++;
+	}
+	if (n == 0)
+		return 0;
+	err = mem_collected(mem, out);
+	return err != 0 ? err : 1;
+}
+
+/* --- the rest ---------------------------------------------------------- */
+
+static int
+mem_backup_start(void *be, const char *path)
+{
+	(void)be;
+	log_at(LOG_ERROR, "backup %s: a database in memory has no backup",
+	    path);
+	return ERR_NOTFOUND;
+}
+
+static bool
+mem_backup_done(void *be, int *err)
+{
+	(void)be;
+	*err = 0;
+	return true;
+}
+
+static void
+mem_close(void **be)
+{
+	struct mem_channel *c;
+	struct mem *mem;
+	size_t at;
+
+	OBJ_CAST(mem, *be, MEM_MAGIC);
+	*be = NULL;
+	for (at = 0; (c = map_walk(&mem->channels, &at)) != NULL; at = 0)
+		mem_drop_channel(mem, c);
+	map_release(&mem->channels);
+	heap_release(&mem->expiries);
+	free(mem);
+}
+
+const struct store_backend store_mem = {
+	.name = "memory",
+	.open = mem_open,
+	.load = mem_load,
+	.begin = mem_begin,
+	.append = mem_append,
+	.drop = mem_drop,
+	.reserve = mem_reserve,
+	.commit = mem_commit,
+	.rollback = mem_rollback,
+	.read = mem_read,
+	.tidy = mem_tidy,
+	.backup_start = mem_backup_start,
+	.backup_done = mem_backup_done,
+	.close = mem_close,
+};

@@ -1,0 +1,664 @@
+/*
+ * store/store_sqlite.c - groups of changes as SQLite transactions.
+ *
+ * An append writes one row, at the end of `message`, and nothing else: the
+ * indexes over the log (member, channel) are written later, sorted by
+ * channel, by store_index.c.  What they do not have yet is each channel's
+ * tail, in memory.
+ *
+ * Memory follows the disk.  While a group runs, what it does to a channel is
+ * kept in a `struct change`, to the log as a whole in sq->next; both take
+ * effect after COMMIT said yes, and a rollback only forgets them.  Entries
+ * for a tail are written behind its end, where nobody looks before the count
+ * covers them.
+ *
+ * Cursors are not given twice even when a group fails: sq->last stays.
+ */
+#include "store/store_sqlite_priv.h"
+
+#include "store/store_file.h"
+
+#define RESERVE_S	2		/* ahead of the clock */
+#define RESERVE_TAGS	65536		/* ahead of the last cursor */
+#define TRIM_MAX	256		/* messages per append */
+#define FIRST_ROOM	64
+
+int
+array_fit(void **at, size_t *room, size_t n, size_t size)
+{
+	size_t want = MAX_OF(*room, (size_t)FIRST_ROOM);
+	void *more;
+
+	if (n <= *room)
+		return 0;
+	while (want < n)
+		want *= 2;
+	more = realloc(*at, want * size);
+	if (more == NULL)
+		return ERR_NOMEM;
+	*at = more;
+	*room = want;
+	return 0;
+}
+
+int
+sq_error(struct sq *sq, int code, const char *doing)
+{
+	int err = sqlite_err(sq->db, code);
+
+	if (err == ERR_FSYNC || err == ERR_CORRUPT)
+		sq->failed = true;
+	if (err != 0)
+		log_limited(&sq->log, LOG_ERROR, "database %s: cannot %s: %s",
+		    sq->path, doing, sqlite3_errmsg(sq->db));
+	return err;
+}
+
+struct chan *
+sq_chan(const struct sq *sq, uint64_t number)
+{
+	return number != 0 ? map_get(&sq->chans, number) : NULL;
+}
+
+int
+sq_reserve_changes(struct sq *sq, size_t more)
+{
+	void *at = sq->changes.at;
+	int err = array_fit(&at, &sq->changes.room, sq->changes.count + more,
+	    sizeof(struct change));
+
+	sq->changes.at = at;
+	return err;
+}
+
+/* The group's change of c: the one that is there, or a new one. */
+struct change *
+sq_change(struct sq *sq, struct chan *c)
+{
+	struct change *ch;
+
+	if (c->change != 0)
+		return &sq->changes.at[c->change - 1];
+	assert(sq->changes.count < sq->changes.room);
+	ch = &sq->changes.at[sq->changes.count++];
+	*ch = (struct change){
+		.c = c,
+		.last_id = c->last_id,
+		.last_cursor = c->last_cursor,
+		.indexed = c->indexed,
+		.stored = c->stored,
+		.oldest_bucket = c->oldest_bucket,
+	};
+	c->change = (uint32_t)sq->changes.count;
+	return ch;
+}
+
+/* A message row with n members is deleted: count it as published for good. */
+void
+sq_unloose(struct sq *sq, uint64_t row, uint64_t n)
+{
+	if (row > sq->next.upto)
+		sq->next.loose[1] -= n;
+	else if (row > sq->next.indexed)
+		sq->next.loose[0] -= n;
+}
+
+/* Delete a message unless other channels have it too. */
+int
+sq_delete_single(struct sq *sq, uint64_t row, bool *gone)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_MESSAGE_DELETE_SINGLE];
+	int code;
+
+	STMT_BIND(st, row);
+	code = stmt_run(st);
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "delete a message");
+	*gone = sqlite3_changes(sq->db) == 1;
+	if (*gone)
+		sq_unloose(sq, row, 1);
+	return 0;
+}
+
+/*
+ * No channel has rows in member before *bucket.  A channel's own *bucket is
+ * kept if it is known already.
+ */
+int
+sq_oldest_bucket(struct sq *sq, uint32_t *bucket)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_OLDEST_BUCKET];
+	int code;
+
+	if (*bucket != 0)
+		return 0;
+	code = sqlite3_step(st);
+	if (code == SQLITE_ROW)
+		*bucket = (uint32_t)stmt_u64(st, 0);
+	code = stmt_end(st, code);
+	return code == SQLITE_OK ? 0 : sq_error(sq, code, "read the index");
+}
+
+int
+sq_begin(void *be)
+{
+	struct sq *sq;
+	int code;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	if (sq->failed)
+		return ERR_IO;
+	sq->next = sq->state;
+	code = stmt_run(sq->st.at[STMT_BEGIN]);
+	return code == SQLITE_OK ? 0 : sq_error(sq, code, "begin");
+}
+
+/* --- appends ----------------------------------------------------------- */
+
+static bool
+chan_alive(const struct sq *sq, const struct chan *c)
+{
+	return c != NULL &&
+	    (c->change == 0 || !sq->changes.at[c->change - 1].dropped);
+}
+
+static int
+sq_drop_chan(struct sq *sq, struct chan *c)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_CHANNEL_DELETE];
+	int code;
+
+	STMT_BIND(st, c->number);
+	code = stmt_run(st);
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "delete a channel");
+	sq_change(sq, c)->dropped = true;
+	return 0;
+}
+
+/* Who has the name now gives it up. */
+static int
+sq_free_name(struct sq *sq, struct slice name)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_CHANNEL_BY_NAME];
+	uint64_t number = 0;
+	int code;
+
+	(void)sqlite3_bind_blob(st, 1, name.ptr, (int)name.len, SQLITE_STATIC);
+	code = sqlite3_step(st);
+	if (code == SQLITE_ROW)
+		number = stmt_u64(st, 0);
+	code = stmt_end(st, code);
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "look for a channel");
+	return number != 0 ? sq_drop_chan(sq, sq_chan(sq, number)) : 0;
+}
+
+static int
+sq_make_chan(struct sq *sq, const struct store_member *m)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_CHANNEL_ADD];
+	struct chan *c;
+	int err, code;
+
+	err = sq_free_name(sq, m->name);
+	if (err != 0)
+		return err;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return ERR_NOMEM;
+	c->number = m->channel;
+	c->has_row = true;
+	err = map_put(&sq->chans, c->number, c);
+	if (err != 0) {
+		free(c);
+		return err;
+	}
+	sq_change(sq, c)->made = true;	/* a rollback takes it out again */
+	STMT_BIND(st, c->number);
+	(void)sqlite3_bind_blob(st, 2, m->name.ptr, (int)m->name.len,
+	    SQLITE_STATIC);
+	code = stmt_run(st);
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "add a channel");
+	sq->next.next_channel = MAX_OF(sq->next.next_channel, c->number + 1);
+	return 0;
+}
+
+static bool
+member_known(const struct sq *sq, const struct store_member *m)
+{
+	const struct chan *c = sq_chan(sq, m->channel);
+
+	return c != NULL ? chan_alive(sq, c) :
+	    m->channel != 0 && m->name.len != 0;
+}
+
+/* Everything an append may run out of memory for, and the channels' rows. */
+static int
+sq_prepare(struct sq *sq, struct store_append *a)
+{
+	struct chan *c;
+	int err = sq_reserve_changes(sq, (size_t)a->n * 2);
+	void *members = sq->members;
+	size_t room = sq->members_room;
+
+	if (err == 0)
+		err = array_fit(&members, &room, a->n, MEMBER_BYTES);
+	sq->members = members;
+	sq->members_room = (uint32_t)room;
+	for (uint32_t i = 0; i < a->n && err == 0; i++) {
+		const struct store_member *m = &a->members[i];
+
+		c = sq_chan(sq, m->channel);
+		if (c == NULL) {
+			err = sq_make_chan(sq, m);
+			c = sq_chan(sq, m->channel);
+		}
+		if (err == 0 && a->keep)
+			err = tail_reserve(&c->tail, sq_change(sq, c)->added,
+			    a->n);
+	}
+	return err;
+}
+
+static void
+bind_given(sqlite3_stmt *st, int i, bool given, struct slice s)
+{
+	if (given)
+		(void)sqlite3_bind_blob(st, i, s.ptr, (int)s.len,
+		    SQLITE_STATIC);
+	else
+		(void)sqlite3_bind_null(st, i);
+}
+
+static int
+sq_insert(struct sq *sq, const struct store_append *a)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_MESSAGE_ADD];
+	const struct msg *m = a->msg;
+	size_t len = (size_t)a->n * MEMBER_BYTES;
+	int code;
+
+	for (uint32_t i = 0; i < a->n; i++)
+		row_put_member(sq->members + i * MEMBER_BYTES,
+		    a->members[i].channel, a->members[i].id);
+	STMT_BIND(st, a->cursor, (uint64_t)m->expires,
+	    row_sum(&sq->crc, a->cursor, m, sq->members, len));
+	(void)sqlite3_bind_blob(st, 4, sq->members, (int)len, SQLITE_STATIC);
+	bind_given(st, 5, m->has_event_id, msg_event_id(m));
+	bind_given(st, 6, m->has_event_type, msg_event_type(m));
+	bind_given(st, 7, true, msg_text(m));
+	code = stmt_run(st);
+	return code == SQLITE_OK ? 0 : sq_error(sq, code, "add a message");
+}
+
+/* The oldest row of member goes. */
+static int
+sq_trim_member(struct sq *sq, struct change *ch)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_FIRST];
+	uint64_t channel = ch->c->number, cursor, row;
+	uint32_t last = cursor_bucket(ch->indexed);
+	int code = SQLITE_DONE, err;
+	bool gone;
+
+	err = sq_oldest_bucket(sq, &ch->oldest_bucket);
+	if (err != 0)
+		return err;
+	for (; ch->oldest_bucket <= last; ch->oldest_bucket++) {
+		STMT_BIND(st, ch->oldest_bucket, channel);
+		code = sqlite3_step(st);
+		if (code != SQLITE_DONE)
+			break;
+		(void)sqlite3_reset(st);
+	}
+	cursor = code == SQLITE_ROW ? stmt_u64(st, 0) : 0;
+	row = code == SQLITE_ROW ? cursor - stmt_u64(st, 1) : 0;
+	/* That none is left though some are counted means a damaged file. */
+	code = stmt_end(st, code == SQLITE_DONE ? SQLITE_CORRUPT : code);
+	if (code == SQLITE_OK) {
+		st = sq->st.at[STMT_MEMBER_DELETE];
+		STMT_BIND(st, ch->oldest_bucket, channel, cursor);
+		code = stmt_run(st);
+	}
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "trim a channel");
+	ch->stored--;
+	ch->row = true;
+	return sq_delete_single(sq, row, &gone);
+}
+
+/* The oldest entry of the tail goes. */
+static int
+sq_trim_tail(struct sq *sq, struct change *ch)
+{
+	struct tail_entry *e = tail_at(&ch->c->tail, ch->taken);
+	bool gone;
+	int err = sq_delete_single(sq, e->cursor - e->place, &gone);
+
+	if (err != 0)
+		return err;
+	if (!gone) {
+		/* Its row stays for other channels: after a restart it must
+		 * not count as this channel's again. */
+		ch->indexed = e->cursor;
+		ch->row = true;
+	}
+	ch->taken++;
+	return 0;
+}
+
+static int
+sq_trim(struct sq *sq, struct change *ch, struct store_member *m)
+{
+	int err = 0;
+
+	if (m->cap == 0)
+		return 0;
+	while (err == 0 && m->trimmed < TRIM_MAX && ch->stored +
+	    ch->c->tail.count + ch->added - ch->taken > m->cap) {
+		if (ch->stored != 0)
+			err = sq_trim_member(sq, ch);
+		else
+			err = sq_trim_tail(sq, ch);
+		m->trimmed++;
+	}
+	sq->trimmed += m->trimmed;
+	return err;
+}
+
+static int
+sq_member(struct sq *sq, struct store_append *a, uint32_t i)
+{
+	struct store_member *m = &a->members[i];
+	struct chan *c = sq_chan(sq, m->channel);
+	struct change *ch = sq_change(sq, c);
+
+	m->trimmed = 0;
+	ch->last_id = m->id;
+	ch->last_cursor = a->cursor + i;
+	if (!a->keep) {
+		ch->row = true;
+		return 0;
+	}
+	*tail_at(&c->tail, c->tail.count + ch->added++) =
+	    (struct tail_entry){ a->cursor + i, m->id, i };
+	return sq_trim(sq, ch, m);
+}
+
+static int
+sq_append(void *be, struct store_append *a, int64_t now_s)
+{
+	struct sq *sq;
+	int err;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	for (uint32_t i = 0; i < a->n; i++) {
+		if (!member_known(sq, &a->members[i]))
+			return ERR_NOTFOUND;
+	}
+	err = sq_prepare(sq, a);
+	if (err != 0)
+		return err;
+	a->cursor = cursor_next(MAX_OF(sq->last, a->floor), (uint64_t)now_s,
+	    a->n);
+	sq->last = a->cursor + a->n - 1;
+	sq->append_s = now_s;
+	sq->next.published += a->n;
+	if (a->keep) {
+		sq->next.loose[1] += a->n;
+		err = sq_insert(sq, a);
+	}
+	for (uint32_t i = 0; i < a->n && err == 0; i++)
+		err = sq_member(sq, a, i);
+	return err;
+}
+
+static int
+sq_drop(void *be, const struct store_drop *d)
+{
+	struct sq *sq;
+	int err;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	err = sq_reserve_changes(sq, d->n);
+	for (uint32_t i = 0; i < d->n && err == 0; i++) {
+		struct chan *c = sq_chan(sq, d->channels[i]);
+
+		if (chan_alive(sq, c))
+			err = sq_drop_chan(sq, c);
+	}
+	return err;
+}
+
+static void
+sq_reserve(void *be)
+{
+	struct sq *sq;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	sq->reserve = true;
+}
+
+/* --- commit ------------------------------------------------------------ */
+
+/*
+ * Every cursor of the group and the clock must stay below what is reserved;
+ * it is renewed when half of it is used, so that few groups pay for it.
+ * Where the clock is behind the last cursor (it was set back, or the process
+ * was killed a moment ago) only tags are added, so that this distance does
+ * not grow.
+ */
+static void
+sq_renew_reservation(struct sq *sq, int64_t now_s)
+{
+	uint64_t ahead_s = sq->reserve ? RESERVE_S : RESERVE_S / 2;
+	uint64_t clock = cursor_make((uint64_t)now_s + ahead_s, 0);
+	uint64_t tags = sq->last + RESERVE_TAGS / 2;
+
+	sq->clock_s = MAX_OF(sq->clock_s, now_s);
+	if (sq->next.reserved >= MAX_OF(clock, tags))
+		return;
+	clock = cursor_make((uint64_t)now_s + RESERVE_S, 0);
+	tags = sq->last + RESERVE_TAGS;
+	sq->next.reserved = MAX_OF(sq->next.reserved, MAX_OF(clock, tags));
+}
+
+static uint64_t
+state_published(const struct sq_state *s)
+{
+	return s->published - s->loose[0] - s->loose[1];
+}
+
+static int
+sq_write_state(struct sq *sq)
+{
+	const struct sq_state *was = &sq->state, *next = &sq->next;
+	sqlite3_stmt *st = sq->st.at[STMT_STATE_SET];
+	int code;
+
+	if (was->reserved == next->reserved &&
+	    was->indexed == next->indexed &&
+	    was->next_channel == next->next_channel &&
+	    state_published(was) == state_published(next))
+		return 0;
+	STMT_BIND(st, next->reserved, next->indexed, next->next_channel,
+	    state_published(next));
+	code = stmt_run(st);
+	return code == SQLITE_OK ? 0 : sq_error(sq, code, "write the state");
+}
+
+static int
+sq_write_rows(struct sq *sq)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_CHANNEL_SET];
+
+	for (size_t i = 0; i < sq->changes.count; i++) {
+		const struct change *ch = &sq->changes.at[i];
+		int code;
+
+		if (!ch->row || ch->dropped)
+			continue;
+		STMT_BIND(st, ch->last_id, ch->last_cursor, ch->indexed,
+		    ch->stored, ch->c->number);
+		code = stmt_run(st);
+		if (code != SQLITE_OK)
+			return sq_error(sq, code, "write a channel");
+	}
+	return 0;
+}
+
+/* Room for what sq_apply() will put into lists, where it must not fail. */
+static int
+sq_reserve_lists(struct sq *sq)
+{
+	size_t n = sq->changes.count;
+	void *tailed = sq->tailed.at, *dropped = sq->dropped;
+	int err = array_fit(&tailed, &sq->tailed.room,
+	    sq->tailed.count + n + sq->round.count, sizeof(uint64_t));
+
+	sq->tailed.at = tailed;
+	if (err == 0)
+		err = array_fit(&dropped, &sq->dropped_room,
+		    sq->n_dropped + n, sizeof(*sq->dropped));
+	sq->dropped = dropped;
+	return err;
+}
+
+static void
+sq_apply_change(struct sq *sq, const struct change *ch)
+{
+	struct chan *c = ch->c;
+
+	c->change = 0;
+	c->last_id = ch->last_id;
+	c->last_cursor = ch->last_cursor;
+	c->indexed = ch->indexed;
+	c->stored = ch->stored;
+	c->oldest_bucket = ch->oldest_bucket;
+	tail_grow(&c->tail, ch->added);
+	tail_shift(&c->tail, ch->taken);
+	sq->tail_entries += ch->added;
+	sq->tail_entries -= ch->taken;
+	if (ch->dropped) {
+		(void)map_remove(&sq->chans, c->number);
+		sq->tail_entries -= c->tail.count;
+		sq->dropped[sq->n_dropped++] = c;
+	} else if (c->tail.count != 0 && !c->listed) {
+		sq->tailed.at[sq->tailed.count++] = c->number;
+		c->listed = true;
+	}
+}
+
+static void
+sq_apply(struct sq *sq)
+{
+	for (size_t i = 0; i < sq->removals.count; i++) {
+		struct removal *r = &sq->removals.at[i];
+
+		if (tail_remove(&r->c->tail, r->cursor))
+			sq->tail_entries--;
+	}
+	for (size_t i = 0; i < sq->changes.count; i++)
+		sq_apply_change(sq, &sq->changes.at[i]);
+	sq_index_visited(sq, sq->state.round_at, sq->next.round_at);
+	sq->stats->collected += sq->trimmed;
+	sq->state = sq->next;
+}
+
+static void
+sq_forget(struct sq *sq)
+{
+	sq->changes.count = 0;
+	sq->removals.count = 0;
+	sq->trimmed = 0;
+	sq->reserve = false;
+}
+
+int
+sq_commit(void *be, int64_t now_s, uint64_t *reserved)
+{
+	struct sq *sq;
+	int err, code;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	sq_renew_reservation(sq, now_s);
+	err = sq_write_rows(sq);
+	if (err == 0)
+		err = sq_write_state(sq);
+	if (err == 0)
+		err = sq_reserve_lists(sq);
+	if (err != 0)
+		return err;
+	code = stmt_run(sq->st.at[STMT_COMMIT]);
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "commit");
+	sq_apply(sq);
+	sq_forget(sq);
+	*reserved = sq->state.reserved;
+	return 0;
+}
+
+void
+sq_rollback(void *be)
+{
+	struct sq *sq;
+	int code;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	/* Some errors have rolled back already. */
+	if (!sqlite3_get_autocommit(sq->db)) {
+		code = stmt_run(sq->st.at[STMT_ROLLBACK]);
+		if (code != SQLITE_OK)
+			(void)sq_error(sq, code, "roll back");
+	}
+	for (size_t i = 0; i < sq->changes.count; i++) {
+		struct change *ch = &sq->changes.at[i];
+
+		ch->c->change = 0;
+		if (!ch->made)
+			continue;
+		(void)map_remove(&sq->chans, ch->c->number);
+		tail_release(&ch->c->tail);
+		free(ch->c);
+	}
+	sq_forget(sq);
+}
+
+/* --- upkeep ------------------------------------------------------------ */
+
+static int
+sq_tidy(void *be, int64_t now_s, struct store_op **out)
+{
+	static sq_upkeep_f *const upkeep[] = {
+		sq_checkpoint, sq_index, sq_expire, sq_purge, sq_backup_step,
+	};
+	struct sq *sq;
+	int done = 0;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	/* In turn, so that none keeps the others waiting, even by failing. */
+	for (size_t i = 0; i < COUNT_OF(upkeep) && done == 0; i++) {
+		done = upkeep[sq->upkeep_at](sq, now_s, out);
+		sq->upkeep_at = (sq->upkeep_at + 1) % COUNT_OF(upkeep);
+	}
+	return done;
+}
+
+const struct store_backend store_sqlite = {
+	.name = "sqlite",
+	.open = sq_open,
+	.load = sq_load,
+	.begin = sq_begin,
+	.append = sq_append,
+	.drop = sq_drop,
+	.reserve = sq_reserve,
+	.commit = sq_commit,
+	.rollback = sq_rollback,
+	.read = sq_read,
+	.tidy = sq_tidy,
+	.backup_start = sq_backup_start,
+	.backup_done = sq_backup_done,
+	.close = sq_close,
+};

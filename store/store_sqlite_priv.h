@@ -1,0 +1,184 @@
+/*
+ * store/store_sqlite_priv.h - what the files of the SQLite backend share.
+ *
+ * Thread: the loop's until store_start(), then the store's; see store_priv.h.
+ */
+#ifndef STORE_STORE_SQLITE_PRIV_H
+#define STORE_STORE_SQLITE_PRIV_H
+
+#include "base/log.h"
+#include "base/map.h"
+#include "store/store_crc.h"
+#include "store/store_priv.h"
+#include "store/store_stmt.h"
+#include "store/store_tail.h"
+
+#define SQ_MAGIC	0x73716c31U
+#define BUCKET_S	3600		/* see schema.sql */
+#define MEMBER_BYTES	16		/* of message.members */
+
+/*
+ * A channel that has a row.  Its kept messages are `stored` rows of member,
+ * all up to `indexed`, then its tail.
+ */
+struct chan {
+	uint64_t	number;
+	uint64_t	last_id;
+	uint64_t	last_cursor;
+	uint64_t	indexed;
+	struct tail	tail;
+	uint32_t	stored;
+	uint32_t	oldest_bucket;	/* no member row before it */
+	uint32_t	change;		/* 1-based place in the group's changes */
+	bool		listed;		/* in a list of channels with a tail */
+	bool		has_row;	/* false only while the log is loaded */
+};
+
+/* What a group does to a channel; the channel itself changes at the commit. */
+struct change {
+	struct chan	*c;
+	uint64_t	 last_id;
+	uint64_t	 last_cursor;
+	uint64_t	 indexed;
+	uint32_t	 stored;
+	uint32_t	 oldest_bucket;
+	uint32_t	 added;		/* entries written behind the tail */
+	uint32_t	 taken;		/* entries to go from its front */
+	uint32_t	 collected;	/* expired */
+	bool		 made;		/* the row is new */
+	bool		 dropped;
+	bool		 row;		/* the row has to be written */
+};
+
+struct changes {
+	struct change	*at;
+	size_t		 count, room;
+};
+
+/* A tail entry that expired: somewhere in the middle of its tail. */
+struct removal {
+	struct chan	*c;
+	uint64_t	 cursor;
+};
+
+struct removals {
+	struct removal	*at;
+	size_t		 count, room;
+};
+
+struct numbers {
+	uint64_t	*at;
+	size_t		 count, room;
+};
+
+/*
+ * The log as a whole.  `loose` counts members of the message rows that are
+ * not in state.published: [0] those of the index round that runs, that is
+ * in (indexed, upto], [1] those beyond.  No round runs: upto == indexed.
+ */
+struct sq_state {
+	uint64_t	reserved;
+	uint64_t	indexed;
+	uint64_t	next_channel;
+	uint64_t	published;
+	uint64_t	upto;
+	uint64_t	loose[2];
+	size_t		round_at;	/* next of `round` to be indexed */
+};
+
+struct sq {
+	uint32_t	 magic;
+	sqlite3		*db;
+	struct stmts	 st;
+	struct crc32	 crc;
+	char		*path;
+	int		 lock_fd;
+	struct store_stats *stats;
+	clock_wall_f	*wall;
+	void		*wall_arg;
+	struct log_limit log;
+	bool		 failed;	/* fsync or corruption: no more writes */
+	bool		 loaded;
+
+	struct map	 chans;		/* number -> chan */
+	struct numbers	 tailed;	/* channels with a tail, in no order */
+	struct numbers	 round;		/* those of the round, by number */
+	size_t		 tail_entries;
+	uint64_t	 last;		/* cursor; some may have failed */
+	int64_t		 clock_s;	/* highest ever seen */
+	int64_t		 append_s;	/* of the last append */
+
+	/* the group */
+	struct sq_state	 state;		/* as committed */
+	struct sq_state	 next;		/* with the group */
+	struct changes	 changes;
+	struct removals	 removals;
+	uint64_t	 trimmed;
+	bool		 reserve;	/* asked for */
+	unsigned char	*members;	/* scratch: a row's members */
+	uint32_t	 members_room;
+
+	/* upkeep */
+	size_t		 upkeep_at;
+	int		 wal_pages;
+	int		 page_size;
+	int64_t		 checkpoint_s;	/* of one that failed, else -1 */
+	int64_t		 expired_s;	/* when nothing more was expired */
+	struct chan	**dropped;	/* their messages are to be purged */
+	size_t		 n_dropped, dropped_room;
+	struct sq_backup *backup;
+};
+
+/* store_sqlite.c: groups, also for upkeep's own transactions */
+int	 sq_begin(void *be);
+int	 sq_commit(void *be, int64_t now_s, uint64_t *reserved);
+void	 sq_rollback(void *be);
+int	 sq_error(struct sq *sq, int code, const char *doing);
+struct chan	*sq_chan(const struct sq *sq, uint64_t number);
+int	 sq_reserve_changes(struct sq *sq, size_t more) MUST_CHECK;
+struct change	*sq_change(struct sq *sq, struct chan *c); /* reserved before */
+void	 sq_unloose(struct sq *sq, uint64_t row, uint64_t n);
+int	 sq_delete_single(struct sq *sq, uint64_t row, bool *gone);
+int	 sq_oldest_bucket(struct sq *sq, uint32_t *bucket);
+
+/* Grow an array of `size` items of *room so that n fit. */
+int	 array_fit(void **at, size_t *room, size_t n, size_t size) MUST_CHECK;
+
+static inline uint32_t
+cursor_bucket(uint64_t cursor)
+{
+	return (uint32_t)(cursor_time(cursor) / BUCKET_S);
+}
+
+/* store_row.c: message.members and message.sum */
+void	 row_put_member(unsigned char *at, uint64_t channel, uint64_t id);
+void	 row_get_member(const unsigned char *at, uint64_t *channel,
+	    uint64_t *id);
+uint32_t row_sum(const struct crc32 *crc, uint64_t row, const struct msg *m,
+	    const void *members, size_t len);
+
+/* store_load.c */
+int	 sq_load(void *be, store_channel_f *each, void *arg,
+	    struct store_state *state);
+
+/* store_read.c */
+int	 sq_read(void *be, struct store_read *r, int64_t now_s);
+
+/* Upkeep, a slice at a call: > 0: something was done; 0: nothing is due. */
+typedef int sq_upkeep_f(struct sq *sq, int64_t now_s, struct store_op **out);
+sq_upkeep_f sq_checkpoint;	/* store_gc.c */
+sq_upkeep_f sq_expire;
+sq_upkeep_f sq_purge;
+sq_upkeep_f sq_index;		/* store_index.c */
+sq_upkeep_f sq_backup_step;	/* store_backup.c */
+
+/* store_index.c: the rest, at the end */
+int	 sq_index_all(struct sq *sq, int64_t now_s);
+void	 sq_index_visited(struct sq *sq, size_t from, size_t to);
+
+/* store_backup.c */
+int	 sq_backup_start(void *be, const char *path);
+bool	 sq_backup_done(void *be, int *err);
+void	 sq_backup_abort(struct sq *sq);
+
+#endif

@@ -1,0 +1,495 @@
+/*
+ * store/store_thread.c - group commit.
+ *
+ * The loop pushes operations, the thread takes all there are, and what
+ * gathers while it waits for the disk is the next group: the busier, the
+ * larger the groups, and no timer is involved.
+ *
+ * A turn of the thread:
+ *   take what was pushed; the changes at its head, up to the bounds of a
+ *   group, are one transaction, whose results go back right after the
+ *   commit; then some of the reads that stood before the last of them; then
+ *   one slice of upkeep.
+ * A read runs after every change that was pushed before it, and perhaps
+ * after some that were pushed later: its `upto` keeps it from seeing those.
+ *
+ * Under the lock stand two lists (in, out) and what goes with `out`.  The
+ * loop wakes the thread only if it sleeps, the thread wakes the loop only if
+ * nothing was waiting there yet.
+ */
+#include "store/store_thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define GROUP_OPS	1024
+#define GROUP_BYTES	((size_t)8 << 20)
+#define TURN_READS	32		/* between two groups */
+#define TURN_FOUND_BYTES ((size_t)4 << 20)
+#define TIDY_EVERY_S	1
+
+struct store_thread {
+	const struct store_backend *backend;
+	void		*be;
+	clock_wall_f	*wall;
+	void		*wall_arg;
+	int		 event_fd;
+	pthread_t	 thread;
+
+	/* the thread's own */
+	struct op_list	 queue;		/* not looked at yet */
+	struct op_list	 group;		/* changes of this turn */
+	struct op_list	 reads;		/* may run now */
+	struct store_op	*backup;	/* the one that runs */
+	struct op_list	 done;		/* not handed back yet */
+	struct store_stats *stats;	/* the backend counts there too */
+	uint64_t	 reserved;
+	int		 fatal;
+	bool		 untidy;	/* upkeep has more to do */
+
+	pthread_mutex_t	 lock;
+	pthread_cond_t	 pushed;
+	struct op_list	 in;		/* below: under the lock */
+	bool		 sleeping;
+	bool		 stop;
+	struct store_batch out;
+};
+
+void
+op_list_init(struct op_list *l)
+{
+	l->first = NULL;
+	l->end = &l->first;
+}
+
+void
+op_list_add(struct op_list *l, struct store_op *op)
+{
+	op->next = NULL;
+	*l->end = op;
+	l->end = &op->next;
+}
+
+void
+op_list_join(struct op_list *l, struct op_list *more)
+{
+	if (more->first == NULL)
+		return;
+	*l->end = more->first;
+	l->end = more->end;
+	op_list_init(more);
+}
+
+struct store_op *
+op_list_take(struct op_list *l)
+{
+	struct store_op *op = l->first;
+
+	if (op == NULL)
+		return NULL;
+	l->first = op->next;
+	if (l->first == NULL)
+		l->end = &l->first;
+	op->next = NULL;
+	return op;
+}
+
+static int64_t
+thread_now_s(struct store_thread *t)
+{
+	int64_t now_s = t->wall(t->wall_arg);
+
+	if (now_s < 0)
+		return 0;
+	return MIN_OF(now_s, (int64_t)CURSOR_TIME_MAX);
+}
+
+/* Give back what is done, with one write to the loop. */
+static void
+thread_deliver(struct store_thread *t)
+{
+	uint64_t one = 1;
+	bool wake;
+
+	if (t->done.first == NULL && t->fatal == 0)
+		return;
+	(void)pthread_mutex_lock(&t->lock);
+	wake = t->out.done.first == NULL;
+	op_list_join(&t->out.done, &t->done);
+	t->out.stats = *t->stats;
+	t->out.reserved = t->reserved;
+	t->out.fatal = t->fatal;
+	(void)pthread_mutex_unlock(&t->lock);
+	/* An eventfd of a few counts always takes one more. */
+	if (wake && write(t->event_fd, &one, sizeof(one)) < 0)
+		log_at(LOG_ERROR, "cannot wake the loop: %s", strerror(errno));
+}
+
+static void
+thread_fail(struct store_thread *t, int err)
+{
+	if (t->fatal != 0 || (err != ERR_FSYNC && err != ERR_CORRUPT))
+		return;
+	t->fatal = err;
+	log_at(LOG_ERROR, "the store stops: %s", err_text(err));
+}
+
+/* Give every operation of a list the same end. */
+static void
+thread_refuse(struct store_thread *t, struct op_list *l, int err)
+{
+	for (struct store_op *op = l->first; op != NULL; op = op->next)
+		op->err = err;
+	op_list_join(&t->done, l);
+}
+
+static bool
+op_is_change(const struct store_op *op)
+{
+	return op->kind == STORE_APPEND || op->kind == STORE_DROP ||
+	    op->kind == STORE_RESERVE;
+}
+
+/*
+ * Start one backup at a time; it is answered when upkeep has finished it.
+ */
+static void
+thread_backup(struct store_thread *t, struct store_op *op)
+{
+	op->err = t->backup != NULL ? ERR_BUSY :
+	    t->backend->backup_start(t->be, op->u.backup_path);
+	if (op->err != 0) {
+		op_list_add(&t->done, op);
+		return;
+	}
+	t->backup = op;
+	t->untidy = true;
+}
+
+/* Sort the head of the queue into this turn's group, reads and the rest. */
+static void
+thread_sort(struct store_thread *t)
+{
+	size_t bytes = 0, n = 0;
+	struct store_op *op;
+
+	while ((op = t->queue.first) != NULL) {
+		if (op_is_change(op)) {
+			if (n == GROUP_OPS ||
+			    (n != 0 && bytes + op->bytes > GROUP_BYTES))
+				return;
+			n++;
+			bytes += op->bytes;
+		}
+		op = op_list_take(&t->queue);
+		if (op_is_change(op))
+			op_list_add(&t->group, op);
+		else if (op->kind == STORE_READ)
+			op_list_add(&t->reads, op);
+		else
+			thread_backup(t, op);
+	}
+}
+
+/*
+ * One change.  ERR_NOTFOUND is this operation's own failure and leaves the
+ * group as it was; any other spoils the group.
+ */
+static int
+thread_apply(struct store_thread *t, struct store_op *op, int64_t now_s)
+{
+	switch (op->kind) {
+	case STORE_APPEND:
+		op->err = t->backend->append(t->be, &op->u.append, now_s);
+		break;
+	case STORE_DROP:
+		op->err = t->backend->drop(t->be, &op->u.drop);
+		break;
+	default:
+		t->backend->reserve(t->be);
+		op->err = 0;
+		break;
+	}
+	return op->err == ERR_NOTFOUND ? 0 : op->err;
+}
+
+static int
+thread_transact(struct store_thread *t, int64_t now_s)
+{
+	int err = t->backend->begin(t->be);
+
+	if (err != 0)
+		return err;
+	for (struct store_op *op = t->group.first; op != NULL && err == 0;
+	    op = op->next)
+		err = thread_apply(t, op, now_s);
+	if (err == 0)
+		err = t->backend->commit(t->be, now_s, &t->reserved);
+	if (err != 0)
+		t->backend->rollback(t->be);
+	return err;
+}
+
+static void
+thread_commit(struct store_thread *t, int64_t now_s)
+{
+	int err;
+
+	if (t->group.first == NULL)
+		return;
+	err = thread_transact(t, now_s);
+	if (err != 0) {
+		thread_fail(t, err);
+		thread_refuse(t, &t->group, err);
+		return;
+	}
+	t->stats->groups++;
+	for (struct store_op *op = t->group.first; op != NULL; op = op->next) {
+		if (op->kind == STORE_APPEND && op->err == 0)
+			t->stats->appends++;
+	}
+	op_list_join(&t->done, &t->group);
+}
+
+static size_t
+found_bytes(const struct store_read *r)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < r->n_found; i++)
+		bytes += r->found[i].msg->text_len;
+	return bytes;
+}
+
+static void
+thread_read(struct store_thread *t, int64_t now_s)
+{
+	struct store_op *op;
+	size_t bytes = 0;
+
+	for (int n = 0; n < TURN_READS && bytes < TURN_FOUND_BYTES; n++) {
+		if (t->fatal != 0 || (op = op_list_take(&t->reads)) == NULL)
+			return;
+		op->err = t->backend->read(t->be, &op->u.read, now_s);
+		thread_fail(t, op->err);
+		t->stats->reads++;
+		bytes += found_bytes(&op->u.read);
+		op_list_add(&t->done, op);
+	}
+}
+
+static void
+thread_tidy(struct store_thread *t, int64_t now_s)
+{
+	struct store_op *out = NULL;
+	int more = t->backend->tidy(t->be, now_s, &out);
+
+	/* Upkeep that failed otherwise is tried again at the next turn; the
+	 * backend has said why in the log. */
+	thread_fail(t, MIN_OF(more, 0));
+	t->untidy = more > 0;
+	if (out != NULL)
+		op_list_add(&t->done, out);
+	if (t->backup != NULL &&
+	    t->backend->backup_done(t->be, &t->backup->err)) {
+		op_list_add(&t->done, t->backup);
+		t->backup = NULL;
+	}
+}
+
+static void
+thread_turn(struct store_thread *t)
+{
+	int64_t now_s = thread_now_s(t);
+
+	thread_sort(t);
+	thread_commit(t, now_s);
+	thread_deliver(t);
+	if (t->fatal == 0)
+		thread_read(t, now_s);
+	if (t->fatal == 0)
+		thread_tidy(t, now_s);
+	thread_deliver(t);
+}
+
+/* The end of a store that failed: whatever comes is refused. */
+static void
+thread_turn_fatal(struct store_thread *t)
+{
+	thread_refuse(t, &t->queue, t->fatal);
+	thread_refuse(t, &t->reads, t->fatal);
+	if (t->backup != NULL) {
+		t->backup->err = t->fatal;
+		op_list_add(&t->done, t->backup);
+		t->backup = NULL;
+	}
+	t->untidy = false;
+	thread_deliver(t);
+}
+
+static void
+thread_sleep(struct store_thread *t)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += TIDY_EVERY_S;
+	t->sleeping = true;
+	(void)pthread_cond_timedwait(&t->pushed, &t->lock, &until);
+	t->sleeping = false;
+}
+
+/* False when all is done and the loop wants the thread to end. */
+static bool
+thread_wait(struct store_thread *t)
+{
+	bool idle = t->queue.first == NULL && t->reads.first == NULL;
+	bool go_on;
+
+	(void)pthread_mutex_lock(&t->lock);
+	if (idle && !t->untidy && t->in.first == NULL && !t->stop)
+		thread_sleep(t);
+	op_list_join(&t->queue, &t->in);
+	go_on = !t->stop || !idle || t->queue.first != NULL ||
+	    t->backup != NULL;
+	(void)pthread_mutex_unlock(&t->lock);
+	return go_on;
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct store_thread *t = arg;
+
+	while (thread_wait(t)) {
+		if (t->fatal == 0)
+			thread_turn(t);
+		if (t->fatal != 0)
+			thread_turn_fatal(t);
+	}
+	return NULL;
+}
+
+/* Signals are the loop's. */
+static int
+thread_create(struct store_thread *t)
+{
+	sigset_t all, old;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	errno = pthread_create(&t->thread, NULL, thread_main, t);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return errno == 0 ? 0 : ERR_SYSTEM;
+}
+
+static void
+thread_init_lock(struct store_thread *t)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&t->pushed, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	(void)pthread_mutex_init(&t->lock, NULL);
+}
+
+int
+store_thread_start(const struct store_backend *backend, void *be,
+    const struct store_config *cfg, struct store_stats *stats,
+    uint64_t reserved, struct store_thread **out)
+{
+	struct store_thread *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return ERR_NOMEM;
+	t->backend = backend;
+	t->be = be;
+	t->wall = cfg->wall;
+	t->wall_arg = cfg->wall_arg;
+	t->stats = stats;
+	t->reserved = t->out.reserved = reserved;
+	op_list_init(&t->queue);
+	op_list_init(&t->group);
+	op_list_init(&t->reads);
+	op_list_init(&t->done);
+	op_list_init(&t->in);
+	op_list_init(&t->out.done);
+	thread_init_lock(t);
+	t->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (t->event_fd < 0 || thread_create(t) != 0) {
+		log_at(LOG_ERROR, "cannot start the store's thread: %s",
+		    strerror(errno));
+		store_thread_free(&t);
+		return ERR_SYSTEM;
+	}
+	*out = t;
+	return 0;
+}
+
+void
+store_thread_push(struct store_thread *t, struct op_list *ops)
+{
+	bool wake;
+
+	(void)pthread_mutex_lock(&t->lock);
+	op_list_join(&t->in, ops);
+	wake = t->sleeping;
+	(void)pthread_mutex_unlock(&t->lock);
+	if (wake)
+		(void)pthread_cond_signal(&t->pushed);
+}
+
+int
+store_thread_fd(const struct store_thread *t)
+{
+	return t->event_fd;
+}
+
+void
+store_thread_take(struct store_thread *t, struct store_batch *out)
+{
+	uint64_t count;
+
+	/* First the signal, then the list: what is added in between signals
+	 * again. */
+	if (read(t->event_fd, &count, sizeof(count)) < 0)
+		count = 0;		/* EAGAIN: taken without a signal */
+	op_list_init(&out->done);
+	(void)pthread_mutex_lock(&t->lock);
+	op_list_join(&out->done, &t->out.done);
+	out->stats = t->out.stats;
+	out->reserved = t->out.reserved;
+	out->fatal = t->out.fatal;
+	(void)pthread_mutex_unlock(&t->lock);
+}
+
+void
+store_thread_join(struct store_thread *t)
+{
+	(void)pthread_mutex_lock(&t->lock);
+	t->stop = true;
+	(void)pthread_cond_signal(&t->pushed);
+	(void)pthread_mutex_unlock(&t->lock);
+	(void)pthread_join(t->thread, NULL);
+}
+
+void
+store_thread_free(struct store_thread **tp)
+{
+	struct store_thread *t = *tp;
+
+	*tp = NULL;
+	if (t->event_fd >= 0)
+		(void)close(t->event_fd);
+	(void)pthread_cond_destroy(&t->pushed);
+	(void)pthread_mutex_destroy(&t->lock);
+	free(t);
+}

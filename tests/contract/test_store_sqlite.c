@@ -1,0 +1,949 @@
+/*
+ * tests/contract/test_store_sqlite.c - what the SQLite backend promises beyond
+ * the contract: that a file survives kills, and what it does when the disk or
+ * the file itself is not as it should be.
+ */
+#include "store_env.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "store/store_schema.h"
+
+static char log_path[64];
+
+/* The last line of the log that says `text`, or NULL; then the log is emptied. */
+static bool
+log_says(const char *text)
+{
+	static char lines[65536];
+	int fd = open(log_path, O_RDONLY);
+	ssize_t n = read(fd, lines, sizeof(lines) - 1);
+
+	(void)close(fd);
+	assert_true(n >= 0);
+	lines[n] = '\0';
+	assert_int_equal(truncate(log_path, 0), 0);
+	return strstr(lines, text) != NULL;
+}
+
+/* One number that a statement on the closed file gives. */
+static int64_t
+ask(const struct env *e, const char *path, const char *sql)
+{
+	sqlite3_stmt *st = NULL;
+	sqlite3 *db = NULL;
+	int64_t number = -1;
+
+	(void)e;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL),
+	    SQLITE_OK);
+	if (sqlite3_step(st) == SQLITE_ROW)
+		number = sqlite3_column_int64(st, 0);
+	(void)sqlite3_finalize(st);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	return number;
+}
+
+static void
+assert_whole(const struct env *e, const char *path)
+{
+	assert_int_equal(ask(e, path, "SELECT count(*) FROM "
+	    "pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+}
+
+/* --- reopening --------------------------------------------------------- */
+
+/* Promise: messages, ids, cursors and counters survive an orderly restart;
+ * it does not let the cursor run ahead of the clock. */
+static void
+test_reopen(void **state)
+{
+	struct env *e = *state;
+	const struct store_channel *c;
+	uint64_t live;
+
+	(void)env_pub(e, &(struct pub){ .channel = 3, .id = 1, .text = "a" });
+	live = env_pub(e, &(struct pub){ .channel = 3, .id = 2, .n = 2,
+	    .live = true });
+	env_reopen(e);
+	assert_int_equal(e->state.published, 3);
+	assert_int_equal(e->state.last, live + 1);
+	assert_int_equal(e->state.reserved, live + 1);
+	assert_int_equal(e->state.next_channel, 5);
+	assert_int_equal(e->n_known, 2);
+	c = env_known(e, 3);
+	assert_non_null(c);
+	assert_int_equal(c->last_id, 2);
+	assert_int_equal(c->last_cursor, live);
+	assert_int_equal(c->stored, 1);
+	c = env_known(e, 4);
+	assert_non_null(c);
+	assert_int_equal(c->last_cursor, live + 1);
+	assert_int_equal(c->stored, 0);
+	env_expect(e, 3, 0, "a");
+	e->now_s++;
+	assert_int_equal(env_pub(e, &(struct pub){ .channel = 3, .id = 3,
+	    .unnamed = true }), cursor_make(ENV_EPOCH + 1, 1));
+}
+
+/* Promise: the reservation is not given back below a position that a clock
+ * ahead of today's has caused. */
+static void
+test_reopen_clock_back(void **state)
+{
+	struct env *e = *state;
+	uint64_t reserved, cursor;
+
+	env_turns(e, 1);
+	reserved = store_reserved(e->s);
+	e->now_s -= 100;
+	env_reopen(e);
+	assert_int_equal(e->state.last, reserved);
+	cursor = env_pub(e, &(struct pub){ .channel = 1, .id = 1 });
+	assert_true(cursor > reserved);
+}
+
+/* Promise: the name goes with the channel; a number is never told twice. */
+static void
+test_reopen_dropped(void **state)
+{
+	struct env *e = *state;
+	struct store_op *op;
+
+	(void)env_pub(e, &(struct pub){ .channel = 7, .id = 1,
+	    .text = "x" });
+	op = store_op_drop(1);
+	op->u.drop.channels[0] = 7;
+	op = env_run(e, op);
+	store_op_free(&op);
+	env_reopen(e);
+	assert_int_equal(e->n_known, 0);
+	assert_int_equal(e->state.next_channel, 8);
+	assert_int_equal(e->state.published, 1);
+	env_expect(e, 7, 0, "");
+}
+
+/* --- kill -9 ----------------------------------------------------------- */
+
+#define KILL_CHANNELS	40
+#define KILL_ROUNDS	25
+
+/* What the child says of each publish that was acknowledged. */
+struct ack {
+	uint64_t	channel, id, cursor, reserved;
+	bool		keep;
+};
+
+/*
+ * Publish to random channels until killed, some messages unstored, with a
+ * clock that runs so that index rounds and reservations fall in between.
+ */
+static void
+kill_child(struct env *e, int out, uint32_t seed)
+{
+	uint64_t ids[KILL_CHANNELS + 1] = { 0 };
+	char text[1200];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	env_open(e);
+	for (size_t i = 0; i < e->n_known; i++)
+		ids[e->known[i].channel] = e->known[i].last_id;
+	for (uint32_t n = 0;; n++) {
+		for (int i = 0; i < 48; i++) {
+			struct pub p = { .text = text };
+
+			seed = seed * 1664525 + 1013904223;
+			p.channel = (seed >> 8) % KILL_CHANNELS + 1;
+			p.id = ++ids[p.channel];
+			p.live = (seed >> 20) % 7 == 0;
+			p.text = text + (seed >> 12) % (sizeof(text) - 1);
+			env_submit(e, env_pub_op(&p));
+		}
+		for (int i = 0; i < 48; i++) {
+			struct store_op *op = env_wait(e);
+			struct store_append *a = &op->u.append;
+			struct ack ack = { a->members[0].channel,
+			    a->members[0].id, a->cursor,
+			    store_reserved(e->s), a->keep };
+
+			if (op->err != 0 ||
+			    write(out, &ack, sizeof(ack)) != sizeof(ack))
+				_exit(1);
+			store_op_free(&op);
+		}
+		if (n % 8 == 7) {
+			e->now_s += 3;
+			env_turns(e, 3);
+		}
+	}
+}
+
+struct kill_log {
+	struct ack	*acks;
+	size_t		 n, room;
+	uint64_t	 reserved;
+};
+
+static void
+kill_once(struct env *e, struct kill_log *l, uint32_t seed)
+{
+	int fds[2], status;
+	struct ack ack;
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)close(fds[0]);
+		kill_child(e, fds[1], seed);
+	}
+	(void)close(fds[1]);
+	for (ssize_t n = 0, want = 200 + seed % 3000; ; n++) {
+		if (n == want)
+			(void)kill(pid, SIGKILL);
+		if (read(fds[0], &ack, sizeof(ack)) != sizeof(ack))
+			break;
+		if (l->n == l->room) {
+			l->room = l->room * 2 + 1024;
+			l->acks = realloc(l->acks,
+			    l->room * sizeof(*l->acks));
+			assert_non_null(l->acks);
+		}
+		l->acks[l->n++] = ack;
+		l->reserved = MAX_OF(l->reserved, ack.reserved);
+	}
+	(void)close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* Everything kept must be there, once and in order, and nothing unheard of
+ * but the few messages whose acknowledgement was on its way. */
+static uint64_t
+kill_check_channel(struct env *e, const struct kill_log *l, uint64_t channel)
+{
+	struct store_op *op = env_read(e, channel, 0);
+	struct store_read *r = &op->u.read;
+	uint64_t stored = r->n_found;
+	size_t k = 0;
+
+	for (size_t i = 1; i < r->n_found; i++) {
+		assert_true(r->found[i].cursor > r->found[i - 1].cursor);
+		assert_true(r->found[i].id > r->found[i - 1].id);
+	}
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->acks[i].channel != channel || !l->acks[i].keep)
+			continue;
+		while (k < r->n_found &&
+		    r->found[k].cursor < l->acks[i].cursor)
+			k++;
+		assert_true(k < r->n_found);
+		assert_int_equal(r->found[k].cursor, l->acks[i].cursor);
+		assert_int_equal(r->found[k].id, l->acks[i].id);
+	}
+	store_op_free(&op);
+	return stored;
+}
+
+static void
+kill_check(struct env *e, const struct kill_log *l)
+{
+	uint64_t ids = 0, acked[KILL_CHANNELS + 1] = { 0 };
+
+	for (size_t i = 0; i < l->n; i++)
+		acked[l->acks[i].channel] = l->acks[i].id;
+	for (size_t i = 0; i < e->n_known; i++) {
+		const struct store_channel *c = &e->known[i];
+
+		assert_true(c->last_id >= acked[c->channel]);
+		ids += c->last_id;
+		assert_int_equal(c->stored,
+		    kill_check_channel(e, l, c->channel));
+	}
+	/* Ids are given without gaps, so they count what was published. */
+	assert_int_equal(e->state.published, ids);
+	assert_true(e->state.last >= l->reserved);
+}
+
+/* Promise: whatever was acknowledged is there after kill -9 at any moment,
+ * once and in order; counters are exact; the file is whole; the cursor goes
+ * on above all that was given or reserved, without running away. */
+static void
+test_kill(void **state)
+{
+	struct env *e = *state;
+	struct kill_log l = { 0 };
+	uint64_t cursor = 0, first;
+
+	env_close(e);
+	for (uint32_t i = 0; i < KILL_ROUNDS; i++) {
+		kill_once(e, &l, 7919 * i + 12345);
+		assert_whole(e, e->path);
+		env_open(e);
+		kill_check(e, &l);
+		/* The channel's last id is its count: keep it so. */
+		first = env_known(e, 1) != NULL ?
+		    env_known(e, 1)->last_id + 1 : 1;
+		cursor = env_pub(e, &(struct pub){ .channel = 1,
+		    .id = first });
+		assert_true(cursor > l.reserved);
+		env_close(e);
+	}
+	free(l.acks);
+}
+
+/* Promise: kills one after the other do not move the cursor away from the
+ * clock by seconds each. */
+static void
+test_kill_drift(void **state)
+{
+	struct env *e = *state;
+	uint64_t cursor = 0;
+	int status;
+	pid_t pid;
+
+	env_close(e);
+	for (uint64_t i = 1; i <= 20; i++) {
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			env_open(e);
+			(void)env_pub(e, &(struct pub){ .channel = 1,
+			    .id = i, .live = i % 2 == 0 });
+			(void)kill(getpid(), SIGKILL);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status));
+	}
+	env_open(e);
+	cursor = env_pub(e, &(struct pub){ .channel = 1, .id = 21 });
+	assert_true(cursor_time(cursor) <= ENV_EPOCH + 2);
+}
+
+/* --- refusing to open -------------------------------------------------- */
+
+/* Promise: a second daemon is kept out, in this process and in others. */
+static void
+test_locked(void **state)
+{
+	struct env *e = *state;
+	int status;
+	pid_t pid;
+
+	assert_int_equal(env_try_open(e), ERR_LOCKED);
+	assert_true(log_says("db: is in use by another process"));
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct store *s = NULL;
+
+		_exit(store_open(&e->cfg, &s) == ERR_LOCKED ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	env_reopen(e);
+}
+
+/* Promise: an SQLite program that has the file keeps us out, and we it. */
+static void
+test_locked_by_sqlite(void **state)
+{
+	struct env *e = *state;
+	sqlite3 *db = NULL;
+
+	assert_int_equal(sqlite3_open(e->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "SELECT * FROM state", NULL, NULL,
+	    NULL), SQLITE_BUSY);
+	env_close(e);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL,
+	    NULL), SQLITE_OK);
+	assert_int_equal(env_try_open(e), ERR_LOCKED);
+	assert_true(log_says("db: is in use by another program"));
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	env_open(e);
+}
+
+/* Promise: a newer file is not touched. */
+static void
+test_newer(void **state)
+{
+	struct env *e = *state;
+
+	env_close(e);
+	(void)ask(e, e->path, "PRAGMA user_version = 99");
+	assert_int_equal(env_try_open(e), ERR_VERSION);
+	assert_true(log_says("db: was written by a newer version"));
+	assert_int_equal(ask(e, e->path, "PRAGMA user_version"), 99);
+	(void)ask(e, e->path, "PRAGMA user_version = 1");
+	env_open(e);
+}
+
+/* Promise: a database of another program is not touched. */
+static void
+test_foreign(void **state)
+{
+	struct env *e = *state;
+
+	env_close(e);
+	assert_int_equal(unlink(e->path), 0);
+	(void)ask(e, e->path, "CREATE TABLE theirs (x)");
+	assert_int_equal(env_try_open(e), ERR_EXISTS);
+	assert_true(log_says("db: belongs to another program"));
+	assert_int_equal(ask(e, e->path, "SELECT count(*) FROM sqlite_master"
+	    " JOIN pragma_journal_mode WHERE journal_mode = 'delete'"), 1);
+	assert_int_equal(unlink(e->path), 0);
+	env_open(e);
+}
+
+/* Promise: a file that is no database is refused and left as it is. */
+static void
+test_garbage(void **state)
+{
+	static const char garbage[] = "This is not a database, but a letter "
+	    "to somebody who may still want to read it one day.";
+	char back[sizeof(garbage)];
+	struct env *e = *state;
+	int fd;
+
+	env_close(e);
+	fd = open(e->path, O_RDWR | O_TRUNC);
+	assert_int_equal(write(fd, garbage, sizeof(garbage)),
+	    sizeof(garbage));
+	assert_int_equal(env_try_open(e), ERR_CORRUPT);
+	assert_true(log_says("db"));
+	assert_int_equal(pread(fd, back, sizeof(back), 0), sizeof(back));
+	assert_memory_equal(back, garbage, sizeof(back));
+	(void)close(fd);
+	assert_int_equal(unlink(e->path), 0);
+	env_open(e);
+}
+
+/* Promise: no start without a place to write; the sentence names it. */
+static void
+test_unwritable(void **state)
+{
+	struct env *e = *state;
+	int status;
+	pid_t pid;
+
+	env_close(e);
+	e->cfg.path = "/nonexistent/folder/db";
+	assert_int_equal(env_try_open(e), ERR_ACCESS);
+	assert_true(log_says("/nonexistent/folder/db: cannot"));
+	e->cfg.path = e->path;
+	assert_int_equal(chmod(e->folder, 0555), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct store *s = NULL;
+
+		if (geteuid() == 0 && setuid(65534) != 0)
+			_exit(2);
+		_exit(store_open(&e->cfg, &s) == ERR_ACCESS ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	assert_int_equal(chmod(e->folder, 0755), 0);
+	env_open(e);
+}
+
+/* Promise: strangers cannot read the messages. */
+static void
+test_file_modes(void **state)
+{
+	static const char *const suffixes[] = { "", "-wal", ".lock" };
+	struct env *e = *state;
+	char path[128];
+	struct stat st;
+
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1 });
+	for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
+		(void)snprintf(path, sizeof(path), "%s%s", e->path,
+		    suffixes[i]);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777 & ~0640U, 0);
+	}
+}
+
+/* --- the schema -------------------------------------------------------- */
+
+static int
+migrate(const char *path, const struct schema_step *steps, size_t n,
+    int goal)
+{
+	sqlite3 *db = NULL;
+	int err;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	err = schema_open_steps(db, path, steps, n, goal);
+	assert_int_equal(sqlite3_get_autocommit(db), 1);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	return err;
+}
+
+/* Promise: an older file is brought up step by step, or stays as it was. */
+static void
+test_migration(void **state)
+{
+	static const struct schema_step steps[] = {
+		{ 1, "CREATE TABLE two (x); PRAGMA user_version = 2" },
+		{ 2, "ALTER TABLE two ADD COLUMN y;"
+		    "PRAGMA user_version = 3" },
+		{ 3, "CREATE TABLE four (x); PRAGMA user_version = 4;"
+		    "INSERT INTO nowhere VALUES (1)" },
+	};
+	struct env *e = *state;
+
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1 });
+	env_close(e);
+	assert_int_equal(ask(e, e->path, "PRAGMA user_version"), 1);
+	assert_int_equal(migrate(e->path, steps, 3, 3), 0);
+	assert_int_equal(ask(e, e->path, "PRAGMA user_version"), 3);
+	assert_int_equal(ask(e, e->path, "SELECT count(y) FROM two"), 0);
+	assert_int_equal(ask(e, e->path, "SELECT count(*) FROM message"), 1);
+	assert_int_equal(migrate(e->path, steps, 3, 4), ERR_IO);
+	assert_int_equal(ask(e, e->path, "PRAGMA user_version"), 3);
+	assert_int_equal(ask(e, e->path, "SELECT count(*) FROM sqlite_master"
+	    " WHERE name = 'four'"), 0);
+	/* No step leads there. */
+	assert_int_equal(migrate(e->path, steps, 2, 4), ERR_VERSION);
+	assert_int_equal(migrate(e->path, steps, 2, 2), ERR_VERSION);
+	(void)ask(e, e->path, "PRAGMA user_version = 1");
+	env_open(e);
+}
+
+/* --- disk and file at fault -------------------------------------------- */
+
+static int
+pub_err(struct env *e, const char *text, uint64_t id, int64_t expires)
+{
+	struct store_op *op = env_run(e, env_pub_op(&(struct pub){
+	    .channel = 1, .id = id, .text = text, .expires = expires }));
+	int err = op->err;
+
+	store_op_free(&op);
+	return err;
+}
+
+/* Promise: a full database refuses publishes, still answers reads, and takes
+ * publishes again when messages have expired. */
+static void
+test_full(void **state)
+{
+	static char text[4001];
+	struct env *e = *state;
+	struct store_op *op;
+	uint64_t id = 0;
+	int err = 0;
+
+	memset(text, 'x', sizeof(text) - 1);
+	e->cfg.max_bytes = 1 << 20;
+	env_reopen(e);
+	while (err == 0 && id < 1000)
+		err = pub_err(e, text, ++id, ENV_EPOCH + 10);
+	assert_int_equal(err, ERR_FULL);
+	assert_true(log_says("full"));
+	assert_true(id > 200);
+	op = env_read(e, 1, 0);
+	assert_int_equal(op->u.read.n_found, id - 1);
+	store_op_free(&op);
+	assert_int_equal(pub_err(e, text, id, ENV_EPOCH + 10), ERR_FULL);
+	assert_int_equal(store_fatal(e->s), 0);
+	e->now_s += 10;
+	for (int i = 0; i < 50 && e->collected[1] < id - 1; i++)
+		env_turns(e, 1);
+	assert_int_equal(e->collected[1], id - 1);
+	assert_int_equal(pub_err(e, text, id, 0), 0);
+	env_reopen(e);
+	assert_int_equal(e->state.published, id);
+	assert_int_equal(env_known(e, 1)->stored, 1);
+	env_close(e);
+	assert_whole(e, e->path);
+	assert_true(ask(e, e->path, "PRAGMA page_count") *
+	    ask(e, e->path, "PRAGMA page_size") <= 1 << 20);
+	env_open(e);
+}
+
+/* Find `text` in the file and flip a bit of it. */
+static void
+flip(const char *path, const char *text)
+{
+	struct stat st;
+	char *bytes, *at;
+	int fd = open(path, O_RDWR);
+
+	assert_int_equal(fstat(fd, &st), 0);
+	bytes = malloc((size_t)st.st_size);
+	assert_non_null(bytes);
+	assert_int_equal(pread(fd, bytes, (size_t)st.st_size, 0),
+	    st.st_size);
+	at = memmem(bytes, (size_t)st.st_size, text, strlen(text));
+	assert_non_null(at);
+	*at ^= 1;
+	assert_int_equal(pwrite(fd, at, 1, at - bytes), 1);
+	free(bytes);
+	(void)close(fd);
+}
+
+/* Promise: a message whose bytes changed on disk is left out, said and
+ * counted; the others are not affected. */
+static void
+test_flipped_bit(void **state)
+{
+	struct env *e = *state;
+
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1,
+	    .text = "one", .event_id = "first-event" });
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 2,
+	    .text = "the-second-text" });
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 3,
+	    .text = "three" });
+	env_close(e);
+	flip(e->path, "the-second-text");
+	flip(e->path, "first-event");
+	env_open(e);
+	env_expect(e, 1, 0, "three");
+	assert_int_equal(store_stats(e->s)->corrupt, 2);
+	assert_true(log_says("message 1700000000.2 is damaged"));
+}
+
+/* --- failing system calls ---------------------------------------------- */
+
+/*
+ * A VFS over the default one whose files can be told to fail.  Only the
+ * methods that SQLite calls on a database or WAL file.
+ */
+struct fault_file {
+	sqlite3_file	 base;
+	sqlite3_file	*real;
+};
+
+static _Atomic int fault_sync, fault_write;	/* SQLite's code, or 0 */
+static _Atomic int syncs;
+static sqlite3_vfs fault_vfs;
+static sqlite3_vfs *real_vfs;
+
+#define REAL(f)	(((struct fault_file *)(f))->real)
+
+static int
+fault_close(sqlite3_file *f)
+{
+	int code = REAL(f)->pMethods->xClose(REAL(f));
+
+	sqlite3_free(REAL(f));
+	return code;
+}
+
+static int
+fault_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
+{
+	return REAL(f)->pMethods->xRead(REAL(f), to, n, at);
+}
+
+static int
+fault_write_cb(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
+{
+	int code = atomic_load(&fault_write);
+
+	return code != 0 ? code :
+	    REAL(f)->pMethods->xWrite(REAL(f), from, n, at);
+}
+
+static int
+fault_truncate(sqlite3_file *f, sqlite3_int64 size)
+{
+	return REAL(f)->pMethods->xTruncate(REAL(f), size);
+}
+
+static int
+fault_sync_cb(sqlite3_file *f, int flags)
+{
+	int code = atomic_load(&fault_sync);
+
+	atomic_fetch_add(&syncs, 1);
+	return code != 0 ? code : REAL(f)->pMethods->xSync(REAL(f), flags);
+}
+
+static int
+fault_size(sqlite3_file *f, sqlite3_int64 *size)
+{
+	return REAL(f)->pMethods->xFileSize(REAL(f), size);
+}
+
+static int
+fault_lock(sqlite3_file *f, int how)
+{
+	return REAL(f)->pMethods->xLock(REAL(f), how);
+}
+
+static int
+fault_unlock(sqlite3_file *f, int how)
+{
+	return REAL(f)->pMethods->xUnlock(REAL(f), how);
+}
+
+static int
+fault_reserved(sqlite3_file *f, int *out)
+{
+	return REAL(f)->pMethods->xCheckReservedLock(REAL(f), out);
+}
+
+static int
+fault_control(sqlite3_file *f, int op, void *arg)
+{
+	return REAL(f)->pMethods->xFileControl(REAL(f), op, arg);
+}
+
+static int
+fault_sector(sqlite3_file *f)
+{
+	return REAL(f)->pMethods->xSectorSize(REAL(f));
+}
+
+static int
+fault_device(sqlite3_file *f)
+{
+	return REAL(f)->pMethods->xDeviceCharacteristics(REAL(f));
+}
+
+static const sqlite3_io_methods fault_methods = {
+	.iVersion = 1,
+	.xClose = fault_close,
+	.xRead = fault_read,
+	.xWrite = fault_write_cb,
+	.xTruncate = fault_truncate,
+	.xSync = fault_sync_cb,
+	.xFileSize = fault_size,
+	.xLock = fault_lock,
+	.xUnlock = fault_unlock,
+	.xCheckReservedLock = fault_reserved,
+	.xFileControl = fault_control,
+	.xSectorSize = fault_sector,
+	.xDeviceCharacteristics = fault_device,
+};
+
+static int
+fault_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags,
+    int *out)
+{
+	struct fault_file *file = (struct fault_file *)f;
+	int code;
+
+	(void)vfs;
+	file->real = sqlite3_malloc(real_vfs->szOsFile);
+	memset(file->real, 0, (size_t)real_vfs->szOsFile);
+	code = real_vfs->xOpen(real_vfs, name, file->real, flags, out);
+	file->base.pMethods = code == SQLITE_OK ? &fault_methods : NULL;
+	if (code != SQLITE_OK)
+		sqlite3_free(file->real);
+	return code;
+}
+
+static void
+fault_install(void)
+{
+	real_vfs = sqlite3_vfs_find(NULL);
+	fault_vfs = *real_vfs;
+	fault_vfs.zName = "fault";
+	fault_vfs.pNext = NULL;
+	fault_vfs.szOsFile = sizeof(struct fault_file);
+	fault_vfs.xOpen = fault_open;
+	assert_int_equal(sqlite3_vfs_register(&fault_vfs, 1), SQLITE_OK);
+}
+
+static void
+fault_remove(void)
+{
+	atomic_store(&fault_sync, 0);
+	atomic_store(&fault_write, 0);
+	assert_int_equal(sqlite3_vfs_unregister(&fault_vfs), SQLITE_OK);
+}
+
+/* Promise: with sync=full there is a sync between a group and its answer, and
+ * after one that failed nothing is acknowledged any more. */
+static void
+test_failed_sync(void **state)
+{
+	struct env *e = *state;
+	struct store_op *op;
+	int before;
+
+	env_close(e);
+	fault_install();
+	env_open(e);
+	before = syncs;
+	assert_int_equal(pub_err(e, "kept", 1, 0), 0);
+	assert_true(syncs > before);
+	fault_sync = SQLITE_IOERR_FSYNC;
+	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .id = 2 }));
+	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .id = 3 }));
+	for (int i = 0; i < 2; i++) {
+		op = env_wait(e);
+		assert_int_equal(op->err, ERR_FSYNC);
+		store_op_free(&op);
+	}
+	assert_int_equal(store_fatal(e->s), ERR_FSYNC);
+	assert_true(log_says("the store stops"));
+	fault_sync = 0;			/* working again is not believed */
+	assert_int_equal(pub_err(e, "late", 2, 0), ERR_FSYNC);
+	op = env_read_op(1);
+	op = env_run(e, op);
+	assert_int_equal(op->err, ERR_FSYNC);
+	store_op_free(&op);
+	before = syncs;
+	env_close(e);
+	assert_int_equal(syncs, before);	/* nor written at the end */
+	fault_remove();
+	env_open(e);
+	op = env_read(e, 1, 0);
+	assert_true(op->u.read.n_found >= 1);
+	assert_int_equal(op->u.read.found[0].id, 1);
+	store_op_free(&op);
+}
+
+/* Promise: a write that fails costs its group and nothing else; the next one
+ * works, with ids and counters as if the failed had not been. */
+static void
+test_failed_write(void **state)
+{
+	struct env *e = *state;
+
+	env_close(e);
+	fault_install();
+	env_open(e);
+	assert_int_equal(pub_err(e, "one", 1, 0), 0);
+	fault_write = SQLITE_IOERR_WRITE;
+	assert_int_equal(pub_err(e, "lost", 2, 0), ERR_IO);
+	fault_write = SQLITE_FULL;
+	assert_int_equal(pub_err(e, "lost", 2, 0), ERR_FULL);
+	env_expect(e, 1, 0, "one");
+	e->now_s += 5;
+	env_turns(e, 3);		/* upkeep meets the full disk too */
+	fault_write = 0;
+	assert_int_equal(store_fatal(e->s), 0);
+	assert_int_equal(pub_err(e, "two", 2, 0), 0);
+	env_expect(e, 1, 0, "one two");
+	env_close(e);
+	fault_remove();
+	assert_whole(e, e->path);
+	env_open(e);
+	assert_int_equal(e->state.published, 2);
+	assert_int_equal(env_known(e, 1)->stored, 2);
+	env_expect(e, 1, 0, "one two");
+	(void)log_says("");
+}
+
+/* --- backup ------------------------------------------------------------ */
+
+/* Promise: a backup taken under publishes opens, and has all that was
+ * acknowledged before it was asked for. */
+static void
+test_backup(void **state)
+{
+	static char text[2001];
+	struct env *e = *state;
+	char copy[128], part[160];
+	struct store_op *op;
+	bool running = true;
+	uint64_t id = 0;
+	struct stat st;
+
+	memset(text, 'x', sizeof(text) - 1);
+	(void)snprintf(copy, sizeof(copy), "%s.copy", e->path);
+	(void)snprintf(part, sizeof(part), "%s.part", copy);
+	while (id < 2000)
+		assert_int_equal(pub_err(e, text, ++id, 0), 0);
+	env_submit(e, store_op_backup(copy));
+	env_submit(e, store_op_backup(copy));
+	op = env_wait(e);		/* the second: one at a time */
+	assert_int_equal(op->err, ERR_BUSY);
+	store_op_free(&op);
+	while (running) {
+		env_submit(e, env_pub_op(&(struct pub){ .channel = 2,
+		    .id = ++id, .text = text }));
+		op = env_wait(e);
+		assert_int_equal(op->err, 0);
+		running = op->kind != STORE_BACKUP;
+		store_op_free(&op);
+	}
+	env_close(e);
+	assert_int_equal(stat(copy, &st), 0);
+	assert_int_equal(st.st_mode & 07777 & ~0640U, 0);
+	assert_int_equal(stat(part, &st), -1);
+	assert_whole(e, copy);
+	e->cfg.path = copy;
+	env_open(e);
+	op = env_read(e, 1, 0);
+	assert_int_equal(op->u.read.n_found, 2000);
+	store_op_free(&op);
+	assert_int_equal(env_known(e, 1)->last_id, 2000);
+	env_close(e);
+	e->cfg.path = e->path;
+	env_open(e);
+}
+
+/* Promise: a backup that cannot be leaves what stood there, and says so. */
+static void
+test_backup_refused(void **state)
+{
+	struct env *e = *state;
+	struct store_op *op;
+
+	op = env_run(e, store_op_backup("/nonexistent/folder/copy"));
+	assert_int_equal(op->err, ERR_ACCESS);
+	store_op_free(&op);
+	assert_true(log_says("backup /nonexistent/folder/copy: cannot"));
+	assert_int_equal(pub_err(e, "still here", 1, 0), 0);
+}
+
+static char sqlite[] = "sqlite";
+
+#define TEST(f)	{ #f, f, env_setup, env_teardown, sqlite }
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(test_reopen),
+		TEST(test_reopen_clock_back),
+		TEST(test_reopen_dropped),
+		TEST(test_kill),
+		TEST(test_kill_drift),
+		TEST(test_locked),
+		TEST(test_locked_by_sqlite),
+		TEST(test_newer),
+		TEST(test_foreign),
+		TEST(test_garbage),
+		TEST(test_unwritable),
+		TEST(test_file_modes),
+		TEST(test_migration),
+		TEST(test_full),
+		TEST(test_flipped_bit),
+		TEST(test_failed_sync),
+		TEST(test_failed_write),
+		TEST(test_backup),
+		TEST(test_backup_refused),
+	};
+	int fd, failed;
+
+	(void)snprintf(log_path, sizeof(log_path),
+	    "/tmp/test_store_log.XXXXXX");
+	fd = mkstemp(log_path);
+	if (fd < 0 || log_open(log_path) != 0)
+		return 99;
+	(void)close(fd);
+	failed = cmocka_run_group_tests_name("store_sqlite", tests, NULL,
+	    NULL);
+	(void)unlink(log_path);
+	return failed;
+}
