@@ -31,10 +31,11 @@ CREATE TABLE message (
 );
 CREATE INDEX message_expires ON message (expires);
 
--- A channel's messages.  The bucket (the cursor's hour) comes first, so that
--- new rows go to few pages, however many channels there are.
+-- A channel's messages.  The bucket comes first, so that new rows go to few
+-- pages, however many channels and messages there are: it spans an hour at
+-- most, and ends where the next one begins.
 CREATE TABLE member (
-	bucket		INTEGER NOT NULL,	-- cursor's time / 3600
+	bucket		INTEGER NOT NULL,	-- the second it begins at
 	channel		INTEGER NOT NULL,
 	cursor		INTEGER NOT NULL,
 	id		INTEGER NOT NULL,

@@ -366,7 +366,7 @@ api_handle(struct api *a, struct request *r)
 		if (err == ERR_CONFIG) {
 			a->stats->bad_parameters++;
 			log_limited(&a->bad_parameter, LOG_ERROR,
-			    "request %.*s refused: parameter %s",
+			    "request %.*s refused: wrong setting: %s",
 			    (int)MIN_OF(c.query.uri.len, 128),
 			    c.query.uri.ptr, why);
 		}

@@ -138,10 +138,11 @@ int
 layout_add_location(struct layout *l, const char *prefix,
     struct location **out)
 {
-	struct location *loc;
+	struct location *loc, **end;
 
-	for (loc = l->locations; loc != NULL; loc = loc->next) {
-		if (strcmp(loc->prefix, prefix) == 0)
+	/* In the order of the file, which -T shows. */
+	for (end = &l->locations; *end != NULL; end = &(*end)->next) {
+		if (strcmp((*end)->prefix, prefix) == 0)
 			return ERR_EXISTS;
 	}
 	loc = calloc(1, sizeof(*loc));
@@ -153,9 +154,7 @@ layout_add_location(struct layout *l, const char *prefix,
 		free(loc);
 		return ERR_NOMEM;
 	}
-	loc->next = l->locations;
-	l->locations = loc;
-	*out = loc;
+	*end = *out = loc;
 	return 0;
 }
 

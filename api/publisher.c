@@ -14,8 +14,9 @@ is_post(struct slice method)
 	return slice_is(method, "POST") || slice_is(method, "PUT");
 }
 
-/* Answer with what is known of the channels of a path; none: 404. */
-static void
+/* Answer with what is known of the channels of a path.  false: there is none,
+ * and no answer yet. */
+static bool
 publisher_info(const struct call *c, enum info_format format)
 {
 	struct api *a = c->api;
@@ -31,10 +32,8 @@ publisher_info(const struct call *c, enum info_format format)
 		if (ch != NULL)
 			a->channels[n++] = ch;
 	}
-	if (n == 0) {
-		call_explain(c, 404, NULL);
-		return;
-	}
+	if (n == 0)
+		return false;
 	buf_clear(body);
 	text.b = body;
 	text.err = 0;
@@ -62,6 +61,7 @@ publisher_info(const struct call *c, enum info_format format)
 	if (reply.err == 0)
 		reply.err = text.err;
 	api_send(a, c->request, &reply);
+	return true;
 }
 
 static hub_done_f publish_done, delete_done;
@@ -81,7 +81,9 @@ publish_done(void *arg, int err)
 		err = path_parse((struct slice){ w->text, w->path_len },
 		    &c.api->path);
 		assert(err == 0);
-		publisher_info(&c, w->format);
+		/* A deletion may have overtaken it: published all the same. */
+		if (!publisher_info(&c, w->format))
+			call_explain(&c, 200, NULL);
 	}
 	wait_free(&w);
 }
@@ -232,8 +234,9 @@ publisher_delete(struct call *c)
 static void
 publisher_get(struct call *c)
 {
-	if (publisher_channels(c, false))
-		publisher_info(c, info_format_of(c->query.accept));
+	if (publisher_channels(c, false) &&
+	    !publisher_info(c, info_format_of(c->query.accept)))
+		call_explain(c, 404, NULL);
 }
 
 void

@@ -1,7 +1,8 @@
 /* api/request.c - CGI variables in one buffer, named by offsets. */
 #include "api/request.h"
 
-#define PARAMS_MAX	512	/* pairs; nginx sends about 30 */
+#define PARAMS_MAX	512	/* pairs; nginx sends about 30, */
+#define PARAMS_BYTES	1536	/* of about this many bytes */
 
 void
 params_init(struct params *p, size_t max_bytes)
@@ -33,6 +34,11 @@ params_add(struct params *p, struct slice name, struct slice value)
 	if (p->n == PARAMS_MAX || name.len > UINT32_MAX ||
 	    value.len > UINT32_MAX || at > UINT32_MAX)
 		return ERR_TOOBIG;
+	if (p->n == 0 && p->raw.max >= PARAMS_BYTES) {
+		err = buf_reserve(&p->raw, PARAMS_BYTES);
+		if (err != 0)
+			return err;
+	}
 	if (p->n == p->cap) {
 		cap = p->cap != 0 ? p->cap * 2 : 48;
 		list = realloc(p->list, cap * sizeof(*list));

@@ -55,6 +55,7 @@ int	 params_add(struct params *p, struct slice name, struct slice value)
 /* The value of the first pair of this name; NULL ptr when absent. */
 struct slice	 params_get(const struct params *p, const char *name);
 
+/* Of a pair that was added, so there are bytes to point into. */
 static inline struct slice
 param_name(const struct params *p, const struct param *q)
 {

@@ -508,7 +508,7 @@ show_role(const struct settings *s, enum type t)
 		return mode_names[s->mode];
 	if (t == TYPE_STATISTICS && s->role == ROLE_STATISTICS)
 		return "on";
-	return "";
+	return NULL;
 }
 
 int
@@ -516,10 +516,11 @@ settings_show(const struct settings *s, size_t i, char *out, size_t out_size)
 {
 	const struct directive *d = &directives[i];
 	const void *field = (const char *)s + d->offset;
+	const char *text;
 	uint64_t n = 0;
 
 	if (d->scope == SCOPE_ACCEPTED || settings_is_alias(i))
-		return 0;
+		return -1;
 	switch (d->type) {
 	case TYPE_COMPAT:
 		return snprintf(out, out_size, "%s", compat_names[s->compat]);
@@ -540,12 +541,13 @@ settings_show(const struct settings *s, size_t i, char *out, size_t out_size)
 	case TYPE_COMPLEX:
 	case TYPE_TEXT:
 	case TYPE_TEMPLATE:
-		return snprintf(out, out_size, "%s",
-		    *(char *const *)field != NULL ? *(char *const *)field : "");
+		text = *(char *const *)field;
+		return text != NULL ? snprintf(out, out_size, "%s", text) : -1;
 	default:
-		return snprintf(out, out_size, "%s", show_role(s, d->type));
+		text = show_role(s, d->type);
+		return text != NULL ? snprintf(out, out_size, "%s", text) : -1;
 	}
 	if (n == 0)
-		return snprintf(out, out_size, "%s", "");
+		return -1;
 	return snprintf(out, out_size, "%" PRIu64, n);
 }

@@ -99,7 +99,8 @@ bool	 settings_is_complex(struct slice name);
 /* The directive's name at this place of the table, or NULL past its end. */
 const char	*settings_name(size_t i);
 bool	 settings_is_store_wide(size_t i);
-/* Its value as it would be written in holdfast.conf; "" when not set. */
+/* Its value as it would be written in holdfast.conf and its length, as of
+ * snprintf(); -1 when it is not set, which is not the same as empty. */
 int	 settings_show(const struct settings *s, size_t i, char *out,
 	    size_t out_size);
 

@@ -182,7 +182,7 @@ date_ok(const struct date *d)
 int64_t
 http_date_parse(const char *text, size_t len)
 {
-	struct scan s = { text, text + len };
+	struct scan s = { text, len != 0 ? text + len : text };
 	struct date d;
 	bool comma = false;
 

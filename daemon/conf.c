@@ -13,6 +13,10 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
+#include "base/buf.h"
+
+#define CONF_FILE_MAX	((size_t)16 << 20)
+
 enum conf_type {
 	TYPE_LIST, TYPE_NETWORKS, TYPE_TEXT, TYPE_SYNC, TYPE_SIZE,
 	TYPE_NUMBER, TYPE_MODE, TYPE_TIME, TYPE_LEVEL
@@ -416,6 +420,75 @@ conf_check(const struct conf *c, const char *path)
 	return err;
 }
 
+/*
+ * libconfuse 3.3 counts a comment as several lines and takes none within a
+ * list, so it gets blanks in their place.  A '#' within quotes or inside a
+ * word begins no comment.
+ */
+static void
+conf_blank_comments(struct buf *text)
+{
+	char c, quote = '\0', before = '\n';
+
+	for (size_t i = 0; i < text->len; i++, before = c) {
+		c = text->data[i];
+		if (quote != '\0') {
+			if (c == '\\')
+				i++;
+			else if (c == quote)
+				quote = '\0';
+		} else if (c == '"' || c == '\'') {
+			quote = c;
+		} else if (c == '#' && strchr(" \t\r\n={},\"'", before)) {
+			while (text->data[i] != '\n')
+				text->data[i++] = ' ';
+			c = '\n';
+		}
+	}
+}
+
+/* The file without its comments; it ends with a line end.  errno is set. */
+static int
+conf_load(const char *path, struct buf *text)
+{
+	char part[4096];
+	FILE *f = fopen(path, "re");
+	size_t n;
+	int err = 0;
+
+	if (f == NULL)
+		return ERR_SYSTEM;
+	while (err == 0 && (n = fread(part, 1, sizeof(part), f)) != 0)
+		err = buf_append(text, part, n);
+	if (err == 0)
+		err = ferror(f) != 0 ? ERR_SYSTEM : buf_text(text, "\n");
+	else
+		errno = EFBIG;
+	if (err == 0)
+		conf_blank_comments(text);
+	(void)fclose(f);
+	return err;
+}
+
+/* As cfg_parse(), which would take the file as it is. */
+static int
+conf_parse_file(cfg_t *cfg, const char *path)
+{
+	int rc = CFG_FILE_ERROR;
+	struct buf text;
+	FILE *f;
+
+	buf_init(&text, CONF_FILE_MAX);
+	if (conf_load(path, &text) == 0 &&
+	    (cfg->filename = strdup(path)) != NULL &&
+	    (f = fmemopen(text.data, text.len, "r")) != NULL) {
+		rc = cfg_parse_fp(cfg, f);
+		(void)fclose(f);
+	}
+	buf_release(&text);
+	return rc;
+}
+
 static int
 conf_parse(struct conf *c, const char *path)
 {
@@ -426,7 +499,7 @@ conf_parse(struct conf *c, const char *path)
 	reading.conf = c;
 	reading.errors = 0;
 	if (cfg != NULL) {
-		rc = cfg_parse(cfg, path);
+		rc = conf_parse_file(cfg, path);
 		if (rc == CFG_FILE_ERROR) {
 			log_at(LOG_ERROR, "%s: %s", path, strerror(errno));
 			err = ERR_CONFIG;
@@ -568,7 +641,7 @@ conf_dump(const struct conf *c, FILE *out)
 	(void)fputc('\n', out);
 	for (size_t i = 0; settings_name(i) != NULL; i++) {
 		len = settings_show(&l->settings, i, value, sizeof(value));
-		if (len <= 0 || (size_t)len >= sizeof(value))
+		if (len < 0 || (size_t)len >= sizeof(value))
 			continue;	/* not set */
 		(void)fprintf(out, "%s = ", settings_name(i));
 		dump_quoted(out, value, (size_t)len);

@@ -1,8 +1,8 @@
 /*
  * daemon/listen.c - listening sockets, from birth to removal, and accepting.
  *
- * A socket file is connectable only from listen(2) on, so its owner and mode
- * are set between bind(2) and listen(2): at no time can the wrong user
+ * A socket file has its mode from bind(2) on, and is connectable only from
+ * listen(2) on; its owner is set in between: at no time can the wrong user
  * connect.  A file that is in the way is removed only if connecting to it is
  * refused, for then nobody listens there.
  *
@@ -25,12 +25,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "daemon/inherit.h"
 
 #define BACKLOG		4096
 #define ACCEPTS		64	/* a wake */
 #define PAUSE_S		1
-#define SD_FIRST_FD	3	/* sd_listen_fds(3) */
-#define SD_FDS_MAX	64
 #define CONTROL_MODE	0600
 
 struct listener {
@@ -260,16 +259,26 @@ note_file(struct listener *l, const char *path)
 	return 0;
 }
 
+/* By a descriptor of the file itself: in a folder that is not root's alone,
+ * the path may lead elsewhere by now. */
 static int
-publish_unix(int fd, const char *path, mode_t mode, uid_t uid, gid_t gid)
+publish_unix(int fd, const char *path, uid_t uid, gid_t gid)
 {
-	if (geteuid() == 0 && chown(path, uid, (gid_t)-1) != 0)
+	int file = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	int err = ERR_SYSTEM;
+
+	if (file < 0)
 		return ERR_SYSTEM;
-	if (gid != (gid_t)-1 && chown(path, (uid_t)-1, gid) != 0)
-		return ERR_SYSTEM;
-	if (chmod(path, mode) != 0 || listen(fd, BACKLOG) != 0)
-		return ERR_SYSTEM;
-	return 0;
+	if (geteuid() != 0)
+		uid = (uid_t)-1;
+	if (fstat(file, &st) == 0 && !S_ISSOCK(st.st_mode))
+		errno = ENOTSOCK;
+	else if (fchownat(file, "", uid, gid, AT_EMPTY_PATH) == 0 &&
+	    listen(fd, BACKLOG) == 0)
+		err = 0;
+	(void)close(file);
+	return err;
 }
 
 static int
@@ -279,7 +288,8 @@ open_unix(struct listeners *ls, const struct listen_conf *conf,
 	bool control = a->as == LISTEN_CONTROL;
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	struct listener *l;
-	int fd;
+	mode_t mask;
+	int fd, err;
 
 	if (path[0] != '/' || strlen(path) >= sizeof(sun.sun_path))
 		return complain(a->address,
@@ -288,7 +298,11 @@ open_unix(struct listeners *ls, const struct listen_conf *conf,
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return complain_errno(a->address);
-	if (bind_unix(fd, &sun, a->address) != 0) {
+	/* bind() gives the file its mode. */
+	mask = umask(0777 & ~(control ? CONTROL_MODE : conf->mode));
+	err = bind_unix(fd, &sun, a->address);
+	(void)umask(mask);
+	if (err != 0) {
 		(void)close(fd);
 		return ERR_SYSTEM;
 	}
@@ -298,9 +312,8 @@ open_unix(struct listeners *ls, const struct listen_conf *conf,
 		(void)unlink(path);
 		return complain(a->address, err_text(ERR_NOMEM));
 	}
-	if (note_file(l, path) != 0 ||
-	    publish_unix(fd, path, control ? CONTROL_MODE : conf->mode,
-	    conf->uid, control ? (gid_t)-1 : conf->gid) != 0)
+	if (note_file(l, path) != 0 || publish_unix(fd, path, conf->uid,
+	    control ? (gid_t)-1 : conf->gid) != 0)
 		return complain_errno(a->address);
 	return 0;
 }
@@ -399,126 +412,10 @@ open_tcp(struct listeners *ls, const struct listen_addr *a)
 
 /* Inheriting. */
 
-/* A listening stream socket, and of which family. */
-static bool
-is_listener(int fd, int *family)
-{
-	int type = 0, listens = 0;
-	socklen_t len = sizeof(int);
-
-	*family = AF_UNSPEC;
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 &&
-	    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, family, &len) == 0 &&
-	    type == SOCK_STREAM && listens != 0;
-}
-
 static int
-inherit(struct listeners *ls, int fd, enum listen_as as, const char *name)
+take_inherited(void *arg, int fd, enum listen_as as, bool tcp)
 {
-	int family;
-
-	if (!is_listener(fd, &family))
-		return complain(name, "what was inherited does not listen");
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
-	    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
-		return complain_errno(name);
-	if (listener_add(ls, fd, as, family != AF_UNIX) == NULL)
-		return complain(name, err_text(ERR_NOMEM));
-	return 0;
-}
-
-/* "fastcgi", "holdfast-fastcgi.socket"; no name at all is FastCGI. */
-static int
-name_to_kind(const char *name, size_t len, enum listen_as *as)
-{
-	static const char suffix[] = ".socket";
-	static const struct {
-		const char	*name;
-		enum listen_as	 as;
-	} kinds[] = {
-		{ "fastcgi", LISTEN_FASTCGI }, { "scgi", LISTEN_SCGI },
-		{ "control", LISTEN_CONTROL }, { "unknown", LISTEN_FASTCGI },
-		{ "", LISTEN_FASTCGI },
-	};
-	const char *dash;
-	size_t i;
-
-	if (len >= sizeof(suffix) &&
-	    memcmp(name + len - (sizeof(suffix) - 1), suffix,
-	    sizeof(suffix) - 1) == 0)
-		len -= sizeof(suffix) - 1;
-	dash = memrchr(name, '-', len);
-	if (dash != NULL) {
-		len -= (size_t)(dash + 1 - name);
-		name = dash + 1;
-	}
-	for (i = 0; i < COUNT_OF(kinds); i++) {
-		if (slice_is((struct slice){ name, len }, kinds[i].name)) {
-			*as = kinds[i].as;
-			return 0;
-		}
-	}
-	return ERR_SYNTAX;
-}
-
-/* How many sockets systemd left us; the variables are for us alone. */
-static int
-systemd_sockets(void)
-{
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	long n = 0;
-
-	if (pid != NULL && fds != NULL &&
-	    strtol(pid, NULL, 10) == (long)getpid())
-		n = strtol(fds, NULL, 10);
-	(void)unsetenv("LISTEN_PID");
-	(void)unsetenv("LISTEN_FDS");
-	return n < 0 || n > SD_FDS_MAX ? 0 : (int)n;
-}
-
-static int
-inherit_systemd(struct listeners *ls)
-{
-	const char *names = getenv("LISTEN_FDNAMES");
-	int i, n = systemd_sockets();
-
-	if (names == NULL)
-		names = "";
-	for (i = 0; i < n; i++) {
-		int len = (int)strcspn(names, ":");
-		char title[128];
-		enum listen_as as;
-
-		(void)snprintf(title, sizeof(title),
-		    "descriptor %d, named \"%.*s\"", SD_FIRST_FD + i, len,
-		    names);
-		if (name_to_kind(names, (size_t)len, &as) != 0)
-			return complain(title,
-			    "the name must be fastcgi, scgi or control");
-		if (inherit(ls, SD_FIRST_FD + i, as, title) != 0)
-			return ERR_SYSTEM;
-		names += len + (names[len] == ':');
-	}
-	(void)unsetenv("LISTEN_FDNAMES");
-	return 0;
-}
-
-/* spawn-fcgi and lighttpd leave the socket where stdin was.  It moves away,
- * for nobody expects to accept from stdin. */
-static int
-inherit_stdin(struct listeners *ls)
-{
-	int family, fd, null;
-
-	if (!is_listener(STDIN_FILENO, &family))
-		return 0;
-	fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, SD_FIRST_FD);
-	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0)
-		return complain_errno("descriptor 0");
-	(void)close(null);
-	return inherit(ls, fd, LISTEN_FASTCGI, "descriptor 0");
+	return listener_add(arg, fd, as, tcp) != NULL ? 0 : ERR_NOMEM;
 }
 
 static bool
@@ -537,9 +434,7 @@ open_all(struct listeners *ls, const struct listen_conf *conf)
 	size_t i;
 	int err;
 
-	err = inherit_systemd(ls);
-	if (err == 0)
-		err = inherit_stdin(ls);
+	err = inherit_sockets(take_inherited, ls);
 	inherited = ls->list;
 	for (i = 0; i < conf->n && err == 0; i++) {
 		const struct listen_addr *a = &conf->addrs[i];

@@ -80,6 +80,8 @@ loop_arm_timer(struct daemon *d)
 	uint64_t next = MIN_OF(hub_next_ms(d->hub), now + 1000);
 	struct timeval tv;
 
+	if (d->notify.watchdog_ms != 0)
+		next = MIN_OF(next, d->notify.next_ms);
 	if (d->timer_ms != 0 && d->timer_ms <= next)
 		return;
 	next = MAX_OF(next, now);
@@ -138,6 +140,19 @@ loop_events(struct daemon *d)
 	return 0;
 }
 
+/*
+ * libevent gives the signals their old meaning back, and one more of them
+ * must not kill us while the store closes.
+ */
+static void
+loop_signals_block(void)
+{
+	sigset_t all;
+
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_BLOCK, &all, NULL);
+}
+
 static void
 loop_events_free(struct daemon *d)
 {
@@ -171,6 +186,7 @@ loop_run(struct daemon *d)
 		else
 			loop_turn_end(d);
 	}
+	loop_signals_block();
 	loop_events_free(d);
 	if (err != 0)
 		log_at(LOG_ERROR, "ending: %s", err_text(err));

@@ -229,6 +229,10 @@ daemon_main(const char *conf_path)
 
 	(void)umask(027);
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* Until the loop takes them: a reload or a log rotation that comes
+	 * while the database opens must not end us. */
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGUSR1, SIG_IGN);
 	d.descriptors = priv_raise_descriptors();
 	notify_open(&d.notify);
 	err = conf_read(conf_path, &d.conf);

@@ -60,7 +60,7 @@ notify_alive(struct notify *n, uint64_t now_ms)
 	if (n->watchdog_ms == 0 || now_ms < n->next_ms)
 		return;
 	notify_say(n, "WATCHDOG=1");
-	n->next_ms = now_ms + n->watchdog_ms / 3;
+	n->next_ms = now_ms + MAX_OF(n->watchdog_ms / 3, 1);
 }
 
 void

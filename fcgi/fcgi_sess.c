@@ -28,6 +28,7 @@
 #include "fcgi/gateway_priv.h"
 
 #define REQUESTS_MAX	64	/* at a time on one connection */
+#define BODY_FIRST	16384	/* bytes of memory for an announcement */
 #define VALUE_NAME_MAX	64	/* of a pair in GET_VALUES */
 
 struct fcgi_input {
@@ -138,6 +139,7 @@ req_free(struct fcgi_req *q)
 {
 	struct fcgi_sess *s = q->sess;
 
+	assert(s != NULL);	/* the inline one, freed twice */
 	if (q->in != NULL || q->refused)
 		s->unfinished = true;
 	input_free(q);
@@ -296,18 +298,9 @@ params_end(struct fcgi_req *q)
 	if (decimal_parse(length, &in->content_length) != 0)
 		return ERR_SYNTAX;
 	in->announced = true;
-	return in->content_length > q->r.body.max ? ERR_TOOBIG : 0;
-}
-
-static int
-body_add(struct fcgi_req *q, struct slice content)
-{
-	const struct fcgi_input *in = q->in;
-	int err = buf_append(&q->r.body, content.ptr, content.len);
-
-	if (err == 0 && in->announced && q->r.body.len > in->content_length)
-		err = ERR_SYNTAX;
-	return err;
+	if (in->content_length > q->r.body.max)
+		return ERR_TOOBIG;
+	return buf_reserve(&q->r.body, MIN_OF(in->content_length, BODY_FIRST));
 }
 
 static int
@@ -331,7 +324,7 @@ on_stream(struct fcgi_req *q, const struct fcgi_piece *p)
 	} else if (p->type == FCGI_PARAMS) {
 		err = params_end(q);
 	} else if (p->length != 0) {
-		err = body_add(q, p->content);
+		err = buf_append(&q->r.body, p->content.ptr, p->content.len);
 	} else {
 		err = body_end(q);
 		done = true;

@@ -26,7 +26,7 @@ struct gateway {
 	struct timeval	 write_timeout;
 	TAILQ_HEAD(, conn) conns, dead;
 	unsigned	 connections;	/* in both lists */
-	unsigned	 requests;	/* in flight, incomplete ones included */
+	unsigned	 requests;	/* in flight, incomplete ones too */
 	unsigned	 writing;	/* connections with answers kept */
 	bool		 draining;
 	TAILQ_HEAD(, due) dues;		/* oldest first */

@@ -102,7 +102,8 @@ channel_new(struct hub *h, struct slice name, uint64_t number)
 	c->hash = hash_bytes(&h->hash_key, name.ptr, name.len);
 	TAILQ_INIT(&c->waits);
 	c->name_len = (uint16_t)name.len;
-	memcpy(c->name, name.ptr, name.len);
+	if (name.len != 0)
+		memcpy(c->name, name.ptr, name.len);
 	c->wildcard = hub_is_wildcard(h, name);
 	if (map_put(&h->numbers, number, c) != 0) {
 		free(c);
@@ -146,6 +147,17 @@ channel_touch(struct hub *h, struct channel *c)
 		TAILQ_REMOVE(&h->idle, c, idle);
 	TAILQ_INSERT_TAIL(&h->idle, c, idle);
 	c->on_idle = true;
+}
+
+/* New limits hold for c too; its time starts anew, as everybody's does, so the
+ * list stays in order. */
+void
+channel_adopt(struct hub *h, struct channel *c)
+{
+	channel_count(h, c, -1);
+	c->wildcard = hub_is_wildcard(h, channel_name(c));
+	channel_count(h, c, 1);
+	channel_touch(h, c);
 }
 
 /* c lost a reader, a message or a publish: that may have been what kept it. */

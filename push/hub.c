@@ -22,14 +22,22 @@
 #define RESERVE_AHEAD_S		1	/* ask for more when less is left */
 #define TICK_MS			1000
 
+struct loading {
+	struct hub	*hub;
+	int		 err;
+};
+
 static void
 hub_load_channel(void *arg, const struct store_channel *sc)
 {
-	struct hub *h = arg;
+	struct loading *l = arg;
+	struct hub *h = l->hub;
 	struct channel *c = channel_new(h, sc->name, sc->channel);
 
-	if (c == NULL)
+	if (c == NULL) {
+		l->err = ERR_NOMEM;
 		return;
+	}
 	c->last_id = c->given_id = sc->last_id;
 	c->last_cursor = sc->last_cursor;
 	/* Not known more exactly; too high only costs a read. */
@@ -44,6 +52,7 @@ hub_new(struct store *store, struct stats *stats, struct hub **out)
 {
 	struct store_state state;
 	struct hub *h = calloc(1, sizeof(*h));
+	struct loading loading = { h, 0 };
 	int err;
 
 	if (h == NULL)
@@ -60,7 +69,9 @@ hub_new(struct store *store, struct stats *stats, struct hub **out)
 	TAILQ_INIT(&h->idle);
 	heap_init(&h->deadlines);
 	h->next_token = 1;
-	err = store_load(store, hub_load_channel, h, &state);
+	err = store_load(store, hub_load_channel, &loading, &state);
+	if (err == 0)
+		err = loading.err;
 	if (err != 0) {
 		hub_free(&h);
 		return err;
@@ -109,7 +120,14 @@ hub_free(struct hub **hp)
 void
 hub_set_limits(struct hub *h, const struct hub_limits *limits)
 {
+	struct channel *c;
+
 	h->limits = *limits;
+	/* Channels that were loaded, or made under other limits. */
+	for (size_t at = 0; (c = map_walk(&h->numbers, &at)) != NULL;) {
+		if (!c->deleted)
+			channel_adopt(h, c);
+	}
 }
 
 int64_t
@@ -129,6 +147,8 @@ hub_position_now(struct hub *h, uint64_t after)
 {
 	uint64_t limit, position;
 
+	/* A client's word is no position of ours: see hub_subscribe(). */
+	after = MIN_OF(after, MAX_OF(h->committed, h->given));
 	if (h->inflight == 0)
 		limit = (uint64_t)h->now_s;
 	else

@@ -49,6 +49,7 @@ struct pending {
 struct channel	*channel_new(struct hub *h, struct slice name,
 		    uint64_t number);
 void		 channel_touch(struct hub *h, struct channel *c);
+void		 channel_adopt(struct hub *h, struct channel *c);
 void		 channel_released(struct hub *h, struct channel *c);
 void		 channel_unlink(struct hub *h, struct channel *c);
 int		 channel_relink(struct hub *h, struct channel *c);

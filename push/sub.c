@@ -351,6 +351,8 @@ sub_deliver_live(struct hub *h, const struct delivery *d)
 		next = TAILQ_NEXT(w, link);
 		while (next != NULL && next->sub == s)
 			next = TAILQ_NEXT(next, link);
+		if (s->after >= d->cursor)
+			continue;	/* back already, within its answer */
 		if (s->reading == NULL) {
 			sub_end_deliver(h, s, d, 1, d->cursor);
 		} else if (s->parks && s->reading->missed.msg == NULL) {

@@ -23,7 +23,8 @@ struct delivery {
 /*
  * Each reader gets exactly one of these calls, and it is the last one: the
  * hub has let go of it before it calls.  `position` is what the reader may
- * come back with: it has then seen everything up to there.
+ * come back with: it has then seen everything up to there.  An op must not
+ * unsubscribe another reader: the hub may be on its way to that one.
  */
 typedef void sub_deliver_f(void *sess, const struct delivery *d, size_t n,
     uint64_t position);

@@ -51,14 +51,17 @@ enum store_kind {
 
 /*
  * One channel of an append.  `name` is given while the caller has not yet
- * seen an append of this channel succeed; the row is made when it is missing.
+ * seen an append of this channel succeed; the row is made when it is missing,
+ * and whoever had the name is dropped.  Its bytes stay where they are until
+ * the operation is done.  Without a name an unknown channel is ERR_NOTFOUND.
  */
 struct store_member {
 	uint64_t	 channel;
 	uint64_t	 id;		/* the message's id in the channel */
 	uint32_t	 cap;		/* != 0: if more than cap would be kept,
-					 * drop the oldest; a caller that knows
-					 * there is room passes 0 */
+					 * drop the oldest (a few hundred at a
+					 * time); a caller that knows there is
+					 * room passes 0 */
 	uint32_t	 trimmed;	/* out: dropped for the cap */
 	struct slice	 name;		/* len may be 0: ptr NULL = not given */
 };
@@ -164,8 +167,9 @@ typedef void store_done_f(void *arg, struct store_op *op);
 
 /*
  * Open or make the log.  On failure the reason is logged as a sentence that
- * names the file, and ERR_LOCKED, ERR_VERSION, ERR_CORRUPT, ERR_ACCESS,
- * ERR_FULL or ERR_IO returned.  Blocks: before the loop runs only.
+ * names the file, and ERR_LOCKED, ERR_VERSION, ERR_EXISTS (another program's
+ * file), ERR_CORRUPT, ERR_ACCESS, ERR_FULL or ERR_IO returned.  Blocks: before
+ * the loop runs only.
  */
 int	 store_open(const struct store_config *cfg, struct store **out)
 	    MUST_CHECK;
@@ -174,7 +178,8 @@ int	 store_open(const struct store_config *cfg, struct store **out)
 int	 store_load(struct store *s, store_channel_f *each, void *arg,
 	    struct store_state *state) MUST_CHECK;
 
-/* Start the thread.  From here on every finished op goes to `done`. */
+/* Start the thread, after store_load().  From here on every finished op goes
+ * to `done`. */
 int	 store_start(struct store *s, store_done_f *done, void *arg)
 	    MUST_CHECK;
 
@@ -204,10 +209,18 @@ uint64_t store_reserved(const struct store *s);
 const struct store_stats *store_stats(const struct store *s);
 size_t	 store_queued_bytes(const struct store *s);
 
-/* Commit what is queued, write the indexes, join the thread, close. */
+/*
+ * Commit what is queued, join the thread, hand the last results to `done`
+ * (what is submitted meanwhile is freed unseen), write the indexes, close.
+ */
 void	 store_close(struct store **s);
 
-/* Operations: made zeroed with room for n members/wants/channels.  Or NULL. */
+/*
+ * Operations: made zeroed with room for n members/wants/channels.  Or NULL.
+ * An append takes the caller's reference over and keeps unless told not to; a
+ * read copies the event id and points all its wants to the copy.  Freeing a
+ * read frees the messages found, but those whose pointer was taken out.
+ */
 struct store_op	*store_op_append(struct msg *msg, uint32_t n);
 struct store_op	*store_op_read(uint32_t n, const struct slice *event_id);
 struct store_op	*store_op_drop(uint32_t n);

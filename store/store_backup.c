@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SLICE_BYTES	(2 << 20)
@@ -36,10 +37,11 @@ backup_free(struct sq_backup **bp)
 		return;
 	(void)sqlite3_backup_finish(b->run);
 	(void)sqlite3_close(b->to);
-	if (b->fd >= 0)
+	if (b->fd >= 0) {
 		(void)close(b->fd);
-	if (b->part != NULL && b->err != 0)
-		(void)unlink(b->part);
+		if (b->err != 0)
+			(void)unlink(b->part);
+	}
 	free(b->part);
 	free(b->path);
 	free(b);
@@ -54,10 +56,59 @@ backup_error(const struct sq_backup *b, const char *doing, const char *why)
 	    ERR_ACCESS : ERR_IO;
 }
 
+static bool
+is_file(const char *path, const char *other)
+{
+	struct stat a, b;
+
+	/* `other` may be a link: neither it nor its file may be replaced. */
+	return lstat(path, &a) == 0 &&
+	    ((lstat(other, &b) == 0 && a.st_dev == b.st_dev &&
+	    a.st_ino == b.st_ino) ||
+	    (stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+	    a.st_ino == b.st_ino));
+}
+
+/* A file of the database that is being copied: its next start would find an
+ * old copy in its place. */
+static bool
+is_ours(const struct sq *sq, const char *path)
+{
+	static const char *const ends[] = { "", "-wal", ".lock" };
+	bool ours = false;
+
+	for (size_t i = 0; i < COUNT_OF(ends) && !ours; i++) {
+		char *name;
+
+		if (asprintf(&name, "%s%s", sq->path, ends[i]) < 0)
+			return true;	/* not known: better no backup */
+		ours = is_file(path, name);
+		free(name);
+	}
+	return ours;
+}
+
+/*
+ * What stands at `part` is the rest of a backup that a kill cut short, or
+ * somebody's link in a folder that is everybody's: never write through it.
+ */
+static int
+part_make(struct sq_backup *b)
+{
+	if (unlink(b->part) != 0 && errno != ENOENT)
+		return -1;
+	return open(b->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+}
+
 static int
 backup_open(struct sq *sq, struct sq_backup *b)
 {
-	b->fd = open(b->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	if (is_ours(sq, b->path) || is_ours(sq, b->part)) {
+		log_at(LOG_ERROR, "backup %s: is a file of the database "
+		    "itself", b->path);
+		return ERR_EXISTS;
+	}
+	b->fd = part_make(b);
 	if (b->fd < 0)
 		return backup_error(b, "make the file", strerror(errno));
 	/* It is synced here, and thrown away should it not become whole. */

@@ -250,6 +250,7 @@ static void
 sq_free(struct sq *sq)
 {
 	sq_backup_abort(sq);
+	sq_expiry_release(&sq->expiry);
 	stmts_release(&sq->st);
 	(void)sqlite3_close(sq->db);
 	if (sq->lock_fd >= 0)
@@ -259,6 +260,7 @@ sq_free(struct sq *sq)
 	free(sq->removals.at);
 	free(sq->tailed.at);
 	free(sq->round.at);
+	free(sq->buckets.at);
 	free(sq->members);
 	free(sq->path);
 	free(sq);
@@ -275,12 +277,13 @@ sq_open(const struct store_config *cfg, struct store_stats *stats, void **be)
 	sq->magic = SQ_MAGIC;
 	sq->lock_fd = -1;
 	sq->checkpoint_s = -1;
-	sq->expired_s = -1;
 	sq->stats = stats;
+	sq->sync = cfg->sync;
 	sq->wall = cfg->wall;
 	sq->wall_arg = cfg->wall_arg;
 	map_init(&sq->chans);
 	crc32_init(&sq->crc);
+	sq_expiry_init(&sq->expiry);
 	sq->path = strdup(cfg->path);
 	err = sq->path != NULL ? sq_open_file(sq, cfg) : ERR_NOMEM;
 	if (err != 0) {
@@ -324,7 +327,7 @@ sq_close(void **be)
 	OBJ_CAST(sq, *be, SQ_MAGIC);
 	*be = NULL;
 	now_s = sq->wall(sq->wall_arg);
-	if (sq->loaded && !sq->failed && sq_index_all(sq, now_s) == 0) {
+	if (sq->loaded && !sq->failed && sq_index_all(sq) == 0) {
 		sq_settle(sq, now_s);
 		code = sqlite3_wal_checkpoint_v2(sq->db, NULL,
 		    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);

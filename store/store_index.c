@@ -16,7 +16,7 @@
 
 #define ROUND_ENTRIES	131072		/* begin a round at so many */
 #define ROUND_IDLE_S	2		/* or when nothing came for so long */
-#define SLICE_ENTRIES	512
+#define SLICE_ENTRIES	512		/* at least */
 
 static int
 compare_numbers(const void *a, const void *b)
@@ -44,27 +44,32 @@ round_due(const struct sq *sq, int64_t now_s)
 	    now_s < sq->append_s || now_s >= sq->append_s + ROUND_IDLE_S;
 }
 
-static void
+static int
 round_begin(struct sq *sq)
 {
 	struct numbers empty = sq->round;
+	int err = buckets_round(sq);
 
+	if (err != 0)
+		return err;
 	empty.count = 0;
 	sq->round = sq->tailed;
 	sq->tailed = empty;
-	qsort(sq->round.at, sq->round.count, sizeof(uint64_t),
-	    compare_numbers);
+	if (sq->round.count != 0)
+		qsort(sq->round.at, sq->round.count, sizeof(uint64_t),
+		    compare_numbers);
 	sq->state.round_at = 0;
 	sq->state.upto = sq->last;
 	sq->state.loose[0] = sq->state.loose[1];
 	sq->state.loose[1] = 0;
+	return 0;
 }
 
 static int
 index_entry(struct sq *sq, struct change *ch, const struct tail_entry *e)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_ADD];
-	uint32_t bucket = cursor_bucket(e->cursor);
+	uint64_t bucket = bucket_of(sq, e->cursor);
 	int code;
 
 	STMT_BIND(st, bucket, ch->c->number, e->cursor, e->id, e->place);
@@ -76,6 +81,7 @@ index_entry(struct sq *sq, struct change *ch, const struct tail_entry *e)
 	ch->indexed = e->cursor;
 	ch->row = true;
 	ch->taken++;
+	sq->bucket_rows++;
 	return 0;
 }
 
@@ -111,8 +117,13 @@ index_channel(struct sq *sq, uint64_t number, size_t *room)
 static int
 index_slice(struct sq *sq)
 {
-	size_t room = SLICE_ENTRIES;
+	/* Twice what came since the last slice, or a round might never
+	 * catch up with large groups. */
+	uint64_t fresh = sq->state.loose[1] - MIN_OF(sq->indexed_at,
+	    sq->state.loose[1]);
+	size_t room = MAX_OF(SLICE_ENTRIES, 2 * fresh);
 
+	sq->indexed_at = sq->state.loose[1];
 	while (sq->next.round_at < sq->round.count) {
 		int more = index_channel(sq, sq->round.at[sq->next.round_at],
 		    &room);
@@ -145,44 +156,44 @@ sq_index_visited(struct sq *sq, size_t from, size_t to)
 }
 
 static int
-index_transact(struct sq *sq, int64_t now_s)
+index_transact(struct sq *sq)
 {
-	uint64_t reserved;
-	int err = sq_begin(sq);
+	int err = sq_upkeep_begin(sq);
 
 	if (err == 0)
 		err = index_slice(sq);
-	if (err == 0)
-		err = sq_commit(sq, now_s, &reserved);
-	if (err != 0)
-		sq_rollback(sq);
+	err = sq_upkeep_end(sq, err);
+	if (err == 0 && !round_runs(sq))
+		sq->interrupted = false;
 	return err;
 }
 
 int
 sq_index(struct sq *sq, int64_t now_s, struct store_op **out)
 {
-	int err;
+	int err = 0;
 
 	(void)out;
 	if (!round_runs(sq)) {
 		if (!round_due(sq, now_s))
 			return 0;
-		round_begin(sq);
+		err = round_begin(sq);
 	}
-	err = index_transact(sq, now_s);
+	if (err == 0)
+		err = index_transact(sq);
 	return err != 0 ? err : 1;
 }
 
 int
-sq_index_all(struct sq *sq, int64_t now_s)
+sq_index_all(struct sq *sq)
 {
 	int err = 0;
 
 	while (err == 0 && (round_runs(sq) || sq->state.loose[1] != 0)) {
 		if (!round_runs(sq))
-			round_begin(sq);
-		err = index_transact(sq, now_s);
+			err = round_begin(sq);
+		if (err == 0)
+			err = index_transact(sq);
 	}
 	return err;
 }

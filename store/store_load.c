@@ -216,6 +216,8 @@ sq_load(void *be, store_channel_f *each, void *arg,
 	if (err == 0)
 		err = load_tail(sq);
 	if (err == 0)
+		err = buckets_load(sq);
+	if (err == 0)
 		err = load_channels(sq, each, arg);
 	if (err == 0)
 		err = load_lists(sq);

@@ -137,7 +137,7 @@ static int
 mem_make_channel(struct mem *mem, const struct store_member *m)
 {
 	struct mem_channel *c = calloc(1, sizeof(*c));
-	char *name = malloc(m->name.len);
+	char *name = malloc(m->name.len + 1);
 
 	mem_free_name(mem, m->name);
 	if (c != NULL && name != NULL) {
@@ -236,7 +236,7 @@ mem_append(void *be, struct store_append *a, int64_t now_s)
 		a->members[i].trimmed = 0;
 		if (mem_channel(mem, a->members[i].channel) == NULL &&
 		    (a->members[i].channel == 0 ||
-		    a->members[i].name.len == 0))
+		    a->members[i].name.ptr == NULL))
 			return ERR_NOTFOUND;
 	}
 	if (mem_prepare(mem, a) != 0)

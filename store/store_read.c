@@ -44,16 +44,15 @@ walk_up(struct sq *sq, const struct chan *c, uint64_t after, uint64_t upto,
     visit_f *visit, void *arg)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_UP];
-	uint32_t bucket = c->oldest_bucket;
-	uint32_t last = cursor_bucket(MIN_OF(c->indexed, upto));
+	size_t i = bucket_index(sq, MAX_OF(c->oldest_bucket,
+	    cursor_time(after)));
+	uint64_t last = cursor_time(MIN_OF(c->indexed, upto));
 	struct tail_entry e;
 	int did = 0, code;
 
-	if (c->stored != 0)
-		did = sq_oldest_bucket(sq, &bucket);
-	bucket = MAX_OF(bucket, cursor_bucket(after));
-	for (; c->stored != 0 && did == 0 && bucket <= last; bucket++) {
-		STMT_BIND(st, bucket, c->number, after);
+	for (; c->stored != 0 && did == 0 && i < sq->buckets.count &&
+	    sq->buckets.at[i] <= last; i++) {
+		STMT_BIND(st, sq->buckets.at[i], c->number, after);
 		while (did == 0 && (code = sqlite3_step(st)) == SQLITE_ROW) {
 			e.cursor = stmt_u64(st, 0);
 			e.id = stmt_u64(st, 1);
@@ -64,9 +63,9 @@ walk_up(struct sq *sq, const struct chan *c, uint64_t after, uint64_t upto,
 		if (code != SQLITE_OK)
 			return sq_error(sq, code, "read a channel");
 	}
-	for (uint32_t i = tail_after(&c->tail, after); did == 0 &&
-	    i < c->tail.count && tail_at(&c->tail, i)->cursor <= upto; i++)
-		did = visit(arg, tail_at(&c->tail, i));
+	for (uint32_t k = tail_after(&c->tail, after); did == 0 &&
+	    k < c->tail.count && tail_at(&c->tail, k)->cursor <= upto; k++)
+		did = visit(arg, tail_at(&c->tail, k));
 	return did;
 }
 
@@ -76,17 +75,16 @@ walk_down(struct sq *sq, const struct chan *c, uint64_t upto, visit_f *visit,
     void *arg)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_DOWN];
-	uint32_t bucket = cursor_bucket(MIN_OF(c->indexed, upto));
-	uint32_t first = c->oldest_bucket, left = c->stored;
+	size_t n = bucket_index(sq, cursor_time(upto)) + 1;
+	uint32_t left = c->stored;
 	struct tail_entry e;
 	int did = 0, code;
 
-	for (uint32_t i = tail_after(&c->tail, upto); did == 0 && i > 0; i--)
-		did = visit(arg, tail_at(&c->tail, i - 1));
-	if (did == 0 && left != 0)
-		did = sq_oldest_bucket(sq, &first);
-	for (; left != 0 && did == 0; bucket--) {
-		STMT_BIND(st, bucket, c->number, upto);
+	for (uint32_t k = tail_after(&c->tail, upto); did == 0 && k > 0; k--)
+		did = visit(arg, tail_at(&c->tail, k - 1));
+	for (n = MIN_OF(n, sq->buckets.count); left != 0 && did == 0 && n > 0;
+	    n--) {
+		STMT_BIND(st, sq->buckets.at[n - 1], c->number, upto);
 		while (did == 0 && (code = sqlite3_step(st)) == SQLITE_ROW) {
 			e.cursor = stmt_u64(st, 0);
 			e.id = stmt_u64(st, 1);
@@ -94,8 +92,6 @@ walk_down(struct sq *sq, const struct chan *c, uint64_t upto, visit_f *visit,
 			left -= left != 0;
 			did = visit(arg, &e);
 		}
-		if (bucket <= first)
-			left = 0;
 		code = stmt_end(st, did == 0 ? code : SQLITE_DONE);
 		if (code != SQLITE_OK)
 			return sq_error(sq, code, "read a channel");
@@ -132,7 +128,7 @@ message_head(struct start *s, const struct tail_entry *e, bool *alive,
 		*matches = *alive &&
 		    sqlite3_column_type(st, 2) != SQLITE_NULL &&
 		    id.len == want->len &&
-		    (id.len == 0 || memcmp(id.ptr, want->ptr, id.len) == 0);
+		    memcmp(id.ptr, want->ptr, id.len) == 0;
 	}
 	code = stmt_end(st, code);
 	return code == SQLITE_OK ? 0 :
@@ -254,11 +250,8 @@ reading_gather(struct reading *rd)
 /* --- taking ------------------------------------------------------------ */
 
 static bool
-row_given(sqlite3_stmt *st, int column, struct slice *out)
+row_given(sqlite3_stmt *st, int column)
 {
-	*out = stmt_blob(st, column);
-	if (out->ptr == NULL)
-		out->ptr = "";
 	return sqlite3_column_type(st, column) != SQLITE_NULL;
 }
 
@@ -266,16 +259,15 @@ row_given(sqlite3_stmt *st, int column, struct slice *out)
 static int
 row_message(struct sq *sq, sqlite3_stmt *st, uint64_t row, struct msg **out)
 {
-	struct slice members = stmt_blob(st, 2), id, type, body;
-	bool has_id = row_given(st, 3, &id), has_type = row_given(st, 4, &type);
+	struct slice members = stmt_blob(st, 2), id = stmt_blob(st, 3),
+	    type = stmt_blob(st, 4), body = stmt_blob(st, 5);
 	struct msg *m;
 
 	*out = NULL;
-	(void)row_given(st, 5, &body);
 	if (id.len > UINT16_MAX || type.len > UINT16_MAX)
 		return 0;
-	m = msg_new(body.ptr, body.len, has_id ? &id : NULL,
-	    has_type ? &type : NULL, (int64_t)stmt_u64(st, 0));
+	m = msg_new(body.ptr, body.len, row_given(st, 3) ? &id : NULL,
+	    row_given(st, 4) ? &type : NULL, (int64_t)stmt_u64(st, 0));
 	if (m == NULL)
 		return ERR_NOMEM;
 	if (row_sum(&sq->crc, row, m, members.ptr, members.len) !=

@@ -121,36 +121,53 @@ sq_delete_single(struct sq *sq, uint64_t row, bool *gone)
 }
 
 /*
- * No channel has rows in member before *bucket.  A channel's own *bucket is
- * kept if it is known already.
+ * With sync=full each group's commit syncs the WAL.  Upkeep does not wait for
+ * that: should power fail, it is lost from the WAL's end together with
+ * nothing else, and done again; the next group's sync covers it.
  */
-int
-sq_oldest_bucket(struct sq *sq, uint32_t *bucket)
+static int
+sq_set_lazy(struct sq *sq, bool lazy)
 {
-	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_OLDEST_BUCKET];
 	int code;
 
-	if (*bucket != 0)
+	if (sq->sync != STORE_SYNC_FULL || sq->lazy == lazy)
 		return 0;
-	code = sqlite3_step(st);
-	if (code == SQLITE_ROW)
-		*bucket = (uint32_t)stmt_u64(st, 0);
-	code = stmt_end(st, code);
-	return code == SQLITE_OK ? 0 : sq_error(sq, code, "read the index");
+	code = sqlite3_exec(sq->db, lazy ? "PRAGMA synchronous = NORMAL" :
+	    "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "set synchronous");
+	sq->lazy = lazy;
+	return 0;
 }
 
-int
-sq_begin(void *be)
+static int
+sq_begin_as(struct sq *sq, bool lazy)
 {
-	struct sq *sq;
-	int code;
+	int err, code;
 
-	OBJ_CAST(sq, be, SQ_MAGIC);
 	if (sq->failed)
 		return ERR_IO;
 	sq->next = sq->state;
+	err = sq_set_lazy(sq, lazy);
+	if (err != 0)
+		return err;
 	code = stmt_run(sq->st.at[STMT_BEGIN]);
 	return code == SQLITE_OK ? 0 : sq_error(sq, code, "begin");
+}
+
+static int
+sq_begin(void *be)
+{
+	struct sq *sq;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	return sq_begin_as(sq, false);
+}
+
+int
+sq_upkeep_begin(struct sq *sq)
+{
+	return sq_begin_as(sq, true);
 }
 
 /* --- appends ----------------------------------------------------------- */
@@ -231,14 +248,13 @@ member_known(const struct sq *sq, const struct store_member *m)
 	const struct chan *c = sq_chan(sq, m->channel);
 
 	return c != NULL ? chan_alive(sq, c) :
-	    m->channel != 0 && m->name.len != 0;
+	    m->channel != 0 && m->name.ptr != NULL;
 }
 
-/* Everything an append may run out of memory for, and the channels' rows. */
+/* Room for what an append changes, and the channels' rows. */
 static int
 sq_prepare(struct sq *sq, struct store_append *a)
 {
-	struct chan *c;
 	int err = sq_reserve_changes(sq, (size_t)a->n * 2);
 	void *members = sq->members;
 	size_t room = sq->members_room;
@@ -246,18 +262,12 @@ sq_prepare(struct sq *sq, struct store_append *a)
 	if (err == 0)
 		err = array_fit(&members, &room, a->n, MEMBER_BYTES);
 	sq->members = members;
-	sq->members_room = (uint32_t)room;
+	sq->members_room = room;
 	for (uint32_t i = 0; i < a->n && err == 0; i++) {
 		const struct store_member *m = &a->members[i];
 
-		c = sq_chan(sq, m->channel);
-		if (c == NULL) {
+		if (sq_chan(sq, m->channel) == NULL)
 			err = sq_make_chan(sq, m);
-			c = sq_chan(sq, m->channel);
-		}
-		if (err == 0 && a->keep)
-			err = tail_reserve(&c->tail, sq_change(sq, c)->added,
-			    a->n);
 	}
 	return err;
 }
@@ -299,14 +309,12 @@ sq_trim_member(struct sq *sq, struct change *ch)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_FIRST];
 	uint64_t channel = ch->c->number, cursor, row;
-	uint32_t last = cursor_bucket(ch->indexed);
-	int code = SQLITE_DONE, err;
+	int code = SQLITE_DONE;
 	bool gone;
 
-	err = sq_oldest_bucket(sq, &ch->oldest_bucket);
-	if (err != 0)
-		return err;
-	for (; ch->oldest_bucket <= last; ch->oldest_bucket++) {
+	for (size_t i = bucket_index(sq, ch->oldest_bucket);
+	    i < sq->buckets.count; i++) {
+		ch->oldest_bucket = sq->buckets.at[i];
 		STMT_BIND(st, ch->oldest_bucket, channel);
 		code = sqlite3_step(st);
 		if (code != SQLITE_DONE)
@@ -382,6 +390,10 @@ sq_member(struct sq *sq, struct store_append *a, uint32_t i)
 		ch->row = true;
 		return 0;
 	}
+	/* One at a time: a publish to a thousand channels needs one entry in
+	 * each of them. */
+	if (tail_reserve(&c->tail, ch->added, 1) != 0)
+		return ERR_NOMEM;
 	*tail_at(&c->tail, c->tail.count + ch->added++) =
 	    (struct tail_entry){ a->cursor + i, m->id, i };
 	return sq_trim(sq, ch, m);
@@ -576,14 +588,11 @@ sq_forget(struct sq *sq)
 	sq->reserve = false;
 }
 
-int
-sq_commit(void *be, int64_t now_s, uint64_t *reserved)
+static int
+sq_commit_changes(struct sq *sq)
 {
-	struct sq *sq;
 	int err, code;
 
-	OBJ_CAST(sq, be, SQ_MAGIC);
-	sq_renew_reservation(sq, now_s);
 	err = sq_write_rows(sq);
 	if (err == 0)
 		err = sq_write_state(sq);
@@ -596,11 +605,23 @@ sq_commit(void *be, int64_t now_s, uint64_t *reserved)
 		return sq_error(sq, code, "commit");
 	sq_apply(sq);
 	sq_forget(sq);
-	*reserved = sq->state.reserved;
 	return 0;
 }
 
-void
+static int
+sq_commit(void *be, int64_t now_s, uint64_t *reserved)
+{
+	struct sq *sq;
+	int err;
+
+	OBJ_CAST(sq, be, SQ_MAGIC);
+	sq_renew_reservation(sq, now_s);
+	err = sq_commit_changes(sq);
+	*reserved = sq->state.reserved;
+	return err;
+}
+
+static void
 sq_rollback(void *be)
 {
 	struct sq *sq;
@@ -627,6 +648,17 @@ sq_rollback(void *be)
 }
 
 /* --- upkeep ------------------------------------------------------------ */
+
+/* Commit if err is 0, else roll back; the reservation is the groups' only. */
+int
+sq_upkeep_end(struct sq *sq, int err)
+{
+	if (err == 0)
+		err = sq_commit_changes(sq);
+	if (err != 0)
+		sq_rollback(sq);
+	return err;
+}
 
 static int
 sq_tidy(void *be, int64_t now_s, struct store_op **out)

@@ -14,7 +14,6 @@
 #include "store/store_tail.h"
 
 #define SQ_MAGIC	0x73716c31U
-#define BUCKET_S	3600		/* see schema.sql */
 #define MEMBER_BYTES	16		/* of message.members */
 
 /*
@@ -28,8 +27,8 @@ struct chan {
 	uint64_t	indexed;
 	struct tail	tail;
 	uint32_t	stored;
-	uint32_t	oldest_bucket;	/* no member row before it */
-	uint32_t	change;		/* 1-based place in the group's changes */
+	uint64_t	oldest_bucket;	/* no member row before it */
+	uint32_t	change;		/* 1-based, in the group's changes */
 	bool		listed;		/* in a list of channels with a tail */
 	bool		has_row;	/* false only while the log is loaded */
 };
@@ -41,7 +40,7 @@ struct change {
 	uint64_t	 last_cursor;
 	uint64_t	 indexed;
 	uint32_t	 stored;
-	uint32_t	 oldest_bucket;
+	uint64_t	 oldest_bucket;
 	uint32_t	 added;		/* entries written behind the tail */
 	uint32_t	 taken;		/* entries to go from its front */
 	uint32_t	 collected;	/* expired */
@@ -86,6 +85,28 @@ struct sq_state {
 	size_t		round_at;	/* next of `round` to be indexed */
 };
 
+/* A row of member to delete; see store_expire.c. */
+struct expired {
+	uint64_t	bucket, channel, cursor;
+};
+
+struct expired_row {
+	uint64_t	row;
+	bool		young;		/* not indexed when it was gathered */
+};
+
+struct sq_expiry {
+	enum { EXPIRY_IDLE, EXPIRY_GATHER, EXPIRY_DELETE } phase;
+	int64_t		 now_s;		/* of the round */
+	int64_t		 clean_s;	/* nothing was left at that second */
+	uint64_t	 published;	/* at the last slice */
+	uint64_t	 after_s, after_row;	/* gathered up to here */
+	struct expired	*items;
+	size_t		 n_items, items_room, items_at;
+	struct expired_row *rows;
+	size_t		 n_rows, rows_room, rows_at;
+};
+
 struct sq {
 	uint32_t	 magic;
 	sqlite3		*db;
@@ -97,12 +118,17 @@ struct sq {
 	clock_wall_f	*wall;
 	void		*wall_arg;
 	struct log_limit log;
-	bool		 failed;	/* fsync or corruption: no more writes */
+	enum store_sync	 sync;
+	bool		 lazy;		/* commits are not synced just now */
+	bool		 failed;	/* fsync, corruption: no more writes */
 	bool		 loaded;
 
 	struct map	 chans;		/* number -> chan */
 	struct numbers	 tailed;	/* channels with a tail, in no order */
 	struct numbers	 round;		/* those of the round, by number */
+	struct numbers	 buckets;	/* where each begins, ascending */
+	uint64_t	 bucket_rows;	/* written to the newest by us */
+	bool		 interrupted;	/* an earlier life's round may be */
 	size_t		 tail_entries;
 	uint64_t	 last;		/* cursor; some may have failed */
 	int64_t		 clock_s;	/* highest ever seen */
@@ -116,39 +142,38 @@ struct sq {
 	uint64_t	 trimmed;
 	bool		 reserve;	/* asked for */
 	unsigned char	*members;	/* scratch: a row's members */
-	uint32_t	 members_room;
+	size_t		 members_room;
 
 	/* upkeep */
-	size_t		 upkeep_at;
+	size_t		 upkeep_at;	/* whose turn it is */
+	uint64_t	 indexed_at;	/* loose[1] at the last index slice */
 	int		 wal_pages;
 	int		 page_size;
 	int64_t		 checkpoint_s;	/* of one that failed, else -1 */
-	int64_t		 expired_s;	/* when nothing more was expired */
+	struct sq_expiry expiry;
 	struct chan	**dropped;	/* their messages are to be purged */
 	size_t		 n_dropped, dropped_room;
 	struct sq_backup *backup;
 };
 
-/* store_sqlite.c: groups, also for upkeep's own transactions */
-int	 sq_begin(void *be);
-int	 sq_commit(void *be, int64_t now_s, uint64_t *reserved);
-void	 sq_rollback(void *be);
+/* store_sqlite.c: upkeep's transactions, and what they are made of */
+int	 sq_upkeep_begin(struct sq *sq) MUST_CHECK;
+int	 sq_upkeep_end(struct sq *sq, int err) MUST_CHECK;
 int	 sq_error(struct sq *sq, int code, const char *doing);
 struct chan	*sq_chan(const struct sq *sq, uint64_t number);
 int	 sq_reserve_changes(struct sq *sq, size_t more) MUST_CHECK;
 struct change	*sq_change(struct sq *sq, struct chan *c); /* reserved before */
 void	 sq_unloose(struct sq *sq, uint64_t row, uint64_t n);
 int	 sq_delete_single(struct sq *sq, uint64_t row, bool *gone);
-int	 sq_oldest_bucket(struct sq *sq, uint32_t *bucket);
 
 /* Grow an array of `size` items of *room so that n fit. */
 int	 array_fit(void **at, size_t *room, size_t n, size_t size) MUST_CHECK;
 
-static inline uint32_t
-cursor_bucket(uint64_t cursor)
-{
-	return (uint32_t)(cursor_time(cursor) / BUCKET_S);
-}
+/* store_bucket.c: where a cursor's row stands in member */
+uint64_t bucket_of(const struct sq *sq, uint64_t cursor);
+size_t	 bucket_index(const struct sq *sq, uint64_t time_s);
+int	 buckets_load(struct sq *sq) MUST_CHECK;
+int	 buckets_round(struct sq *sq) MUST_CHECK;
 
 /* store_row.c: message.members and message.sum */
 void	 row_put_member(unsigned char *at, uint64_t channel, uint64_t id);
@@ -164,16 +189,20 @@ int	 sq_load(void *be, store_channel_f *each, void *arg,
 /* store_read.c */
 int	 sq_read(void *be, struct store_read *r, int64_t now_s);
 
+/* store_expire.c */
+void	 sq_expiry_init(struct sq_expiry *x);
+void	 sq_expiry_release(struct sq_expiry *x);
+
 /* Upkeep, a slice at a call: > 0: something was done; 0: nothing is due. */
 typedef int sq_upkeep_f(struct sq *sq, int64_t now_s, struct store_op **out);
 sq_upkeep_f sq_checkpoint;	/* store_gc.c */
-sq_upkeep_f sq_expire;
 sq_upkeep_f sq_purge;
+sq_upkeep_f sq_expire;		/* store_expire.c */
 sq_upkeep_f sq_index;		/* store_index.c */
 sq_upkeep_f sq_backup_step;	/* store_backup.c */
 
 /* store_index.c: the rest, at the end */
-int	 sq_index_all(struct sq *sq, int64_t now_s);
+int	 sq_index_all(struct sq *sq);
 void	 sq_index_visited(struct sq *sq, size_t from, size_t to);
 
 /* store_backup.c */

@@ -31,8 +31,9 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	    "SELECT cursor, members FROM message WHERE cursor > ?"
 	    " ORDER BY cursor",
 	[STMT_MESSAGE_EXPIRED] =
-	    "SELECT cursor FROM message WHERE expires <= ?"
-	    " ORDER BY expires LIMIT ?",
+	    "SELECT expires, cursor, members FROM message"
+	    " WHERE expires <= ? AND (expires, cursor) > (?, ?)"
+	    " ORDER BY expires, cursor LIMIT ?",
 	[STMT_MESSAGE_DELETE] = "DELETE FROM message WHERE cursor = ?",
 	/* Another channel may still have it: then its expiry will do. */
 	[STMT_MESSAGE_DELETE_SINGLE] =
@@ -40,8 +41,9 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	[STMT_MEMBER_ADD] =
 	    "INSERT INTO member (bucket, channel, cursor, id, place)"
 	    " VALUES (?, ?, ?, ?, ?)",
-	[STMT_MEMBER_OLDEST_BUCKET] =
-	    "SELECT bucket FROM member ORDER BY bucket LIMIT 1",
+	[STMT_MEMBER_BUCKET] =
+	    "SELECT bucket FROM member WHERE bucket >= ?"
+	    " ORDER BY bucket LIMIT 1",
 	[STMT_MEMBER_FIRST] =
 	    "SELECT cursor, place FROM member"
 	    " WHERE bucket = ? AND channel = ? ORDER BY cursor LIMIT 1",
@@ -127,6 +129,9 @@ stmt_blob(sqlite3_stmt *st, int column)
 {
 	const void *ptr = sqlite3_column_blob(st, column);
 
+	/* SQLite gives NULL for no bytes. */
+	if (ptr == NULL)
+		return (struct slice){ "", 0 };
 	return (struct slice){ ptr, (size_t)sqlite3_column_bytes(st, column) };
 }
 

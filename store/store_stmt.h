@@ -26,7 +26,7 @@ enum stmt_id {
 	STMT_MESSAGE_DELETE,
 	STMT_MESSAGE_DELETE_SINGLE,
 	STMT_MEMBER_ADD,
-	STMT_MEMBER_OLDEST_BUCKET,
+	STMT_MEMBER_BUCKET,
 	STMT_MEMBER_FIRST,
 	STMT_MEMBER_UP,
 	STMT_MEMBER_DOWN,
@@ -60,7 +60,7 @@ int	 stmt_run(sqlite3_stmt *st);
 int	 stmt_end(sqlite3_stmt *st, int step);
 
 uint64_t stmt_u64(sqlite3_stmt *st, int column);
-struct slice stmt_blob(sqlite3_stmt *st, int column);
+struct slice stmt_blob(sqlite3_stmt *st, int column);	/* ptr never NULL */
 
 /* ERR_* of SQLite's code; asks the connection about the system's errno. */
 int	 sqlite_err(sqlite3 *db, int code);

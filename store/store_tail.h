@@ -13,7 +13,7 @@
 struct tail_entry {
 	uint64_t	cursor;
 	uint64_t	id;
-	uint32_t	place;		/* cursor - place is the message's row */
+	uint32_t	place;		/* cursor - place: the message's row */
 };
 
 struct tail {

@@ -132,6 +132,27 @@ test_bytes(void **state)
 	store_op_free(&op);
 }
 
+/* Promise: a name may be empty; that is not the same as no name. */
+static void
+test_empty_name(void **state)
+{
+	struct env *e = *state;
+	struct store_op *op = env_pub_op(&(struct pub){ .channel = 1,
+	    .id = 1, .text = "x" });
+
+	op->u.append.members[0].name = (struct slice){ "", 0 };
+	op = env_run(e, op);
+	assert_int_equal(op->err, 0);
+	store_op_free(&op);
+	env_expect(e, 1, 0, "x");
+	env_reopen(e);
+	if (e->memory)
+		return;
+	assert_non_null(env_known(e, 1));
+	assert_non_null(env_known(e, 1)->name.ptr);
+	assert_int_equal(env_known(e, 1)->name.len, 0);
+}
+
 /* Promise: what is not kept is not read back, but has its place. */
 static void
 test_live(void **state)
@@ -450,6 +471,36 @@ test_read_slices(void **state)
 	assert_int_equal(total, 40);
 }
 
+/* Promise: where one channel has much that has expired, the slice does not run
+ * ahead of it in the others. */
+static void
+test_read_slices_uneven(void **state)
+{
+	struct env *e = *state;
+	struct store_op *op;
+
+	for (uint64_t i = 1; i <= 20; i++)
+		(void)env_pub(e, &(struct pub){ .channel = 1, .id = i,
+		    .expires = ENV_EPOCH + 1 });
+	for (uint64_t i = 1; i <= 2; i++)
+		(void)env_pub(e, &(struct pub){ .channel = 2, .id = i,
+		    .text = "b" });
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 21,
+	    .text = "a" });
+	for (uint64_t i = 3; i <= 9; i++)
+		(void)env_pub(e, &(struct pub){ .channel = 2, .id = i,
+		    .text = "c" });
+	e->now_s++;
+	op = env_read_op(2);
+	op->u.read.max_messages = 4;
+	for (uint32_t c = 0; c < 2; c++)
+		op->u.read.wants[c] = (struct store_want){
+		    .channel = c + 1, .by_position = true };
+	op = env_run(e, op);
+	assert_string_equal(env_texts(op), "a b b c");
+	store_op_free(&op);
+}
+
 /* Promise: a dropped channel has nothing; made again under its name it is
  * another one, also when nobody dropped it. */
 static void
@@ -583,6 +634,14 @@ test_reservation(void **state)
 	}
 	env_turns(e, 1);
 	assert_true(store_reserved(e->s) >= cursor_make(ENV_EPOCH + 12, 0));
+	/* Far ahead of the clock it is tags that are reserved. */
+	for (uint64_t i = 11; i <= 13; i++) {
+		uint64_t cursor = env_pub(e, &(struct pub){ .channel = 1,
+		    .id = i, .floor = store_reserved(e->s) + 70000 });
+
+		assert_true(store_reserved(e->s) >= cursor);
+		assert_true(store_reserved(e->s) <= cursor + 100000);
+	}
 }
 
 /* Promise: the queue is bounded by bytes; what passes it stays the caller's,
@@ -725,6 +784,8 @@ model_publish(struct model *m)
 static void
 model_clock(struct model *m)
 {
+	uint64_t was;
+
 	m->e->now_s += 1 + model_random(m, 600);
 	for (int c = 0; c < MODEL_CHANNELS; c++) {
 		for (size_t i = 0; i < m->n[c];) {
@@ -735,10 +796,10 @@ model_clock(struct model *m)
 		}
 	}
 	/* Until all of it is collected. */
-	for (uint64_t was = UINT64_MAX; was != store_stats(m->e->s)->collected;) {
+	do {
 		was = store_stats(m->e->s)->collected;
 		env_turns(m->e, 12);
-	}
+	} while (was != store_stats(m->e->s)->collected);
 }
 
 static void
@@ -927,6 +988,7 @@ main(void)
 		EACH(test_clock_back),
 		EACH(test_several_channels),
 		EACH(test_bytes),
+		EACH(test_empty_name),
 		EACH(test_live),
 		EACH(test_cap),
 		EACH(test_cap_in_group),
@@ -936,6 +998,7 @@ main(void)
 		EACH(test_read_last),
 		EACH(test_read_event),
 		EACH(test_read_slices),
+		EACH(test_read_slices_uneven),
 		EACH(test_drop),
 		EACH(test_drop_in_group),
 		EACH(test_refused_alone),

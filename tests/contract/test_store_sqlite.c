@@ -18,7 +18,7 @@
 
 static char log_path[64];
 
-/* The last line of the log that says `text`, or NULL; then the log is emptied. */
+/* Did the log say it?  Then the log is emptied. */
 static bool
 log_says(const char *text)
 {
@@ -35,13 +35,12 @@ log_says(const char *text)
 
 /* One number that a statement on the closed file gives. */
 static int64_t
-ask(const struct env *e, const char *path, const char *sql)
+ask(const char *path, const char *sql)
 {
 	sqlite3_stmt *st = NULL;
 	sqlite3 *db = NULL;
 	int64_t number = -1;
 
-	(void)e;
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL),
 	    SQLITE_OK);
@@ -53,9 +52,9 @@ ask(const struct env *e, const char *path, const char *sql)
 }
 
 static void
-assert_whole(const struct env *e, const char *path)
+assert_whole(const char *path)
 {
-	assert_int_equal(ask(e, path, "SELECT count(*) FROM "
+	assert_int_equal(ask(path, "SELECT count(*) FROM "
 	    "pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
 }
 
@@ -288,7 +287,7 @@ test_kill(void **state)
 	env_close(e);
 	for (uint32_t i = 0; i < KILL_ROUNDS; i++) {
 		kill_once(e, &l, 7919 * i + 12345);
-		assert_whole(e, e->path);
+		assert_whole(e->path);
 		env_open(e);
 		kill_check(e, &l);
 		/* The channel's last id is its count: keep it so. */
@@ -380,11 +379,11 @@ test_newer(void **state)
 	struct env *e = *state;
 
 	env_close(e);
-	(void)ask(e, e->path, "PRAGMA user_version = 99");
+	(void)ask(e->path, "PRAGMA user_version = 99");
 	assert_int_equal(env_try_open(e), ERR_VERSION);
 	assert_true(log_says("db: was written by a newer version"));
-	assert_int_equal(ask(e, e->path, "PRAGMA user_version"), 99);
-	(void)ask(e, e->path, "PRAGMA user_version = 1");
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 99);
+	(void)ask(e->path, "PRAGMA user_version = 1");
 	env_open(e);
 }
 
@@ -396,10 +395,10 @@ test_foreign(void **state)
 
 	env_close(e);
 	assert_int_equal(unlink(e->path), 0);
-	(void)ask(e, e->path, "CREATE TABLE theirs (x)");
+	(void)ask(e->path, "CREATE TABLE theirs (x)");
 	assert_int_equal(env_try_open(e), ERR_EXISTS);
 	assert_true(log_says("db: belongs to another program"));
-	assert_int_equal(ask(e, e->path, "SELECT count(*) FROM sqlite_master"
+	assert_int_equal(ask(e->path, "SELECT count(*) FROM sqlite_master"
 	    " JOIN pragma_journal_mode WHERE journal_mode = 'delete'"), 1);
 	assert_int_equal(unlink(e->path), 0);
 	env_open(e);
@@ -506,33 +505,41 @@ test_migration(void **state)
 
 	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1 });
 	env_close(e);
-	assert_int_equal(ask(e, e->path, "PRAGMA user_version"), 1);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 1);
 	assert_int_equal(migrate(e->path, steps, 3, 3), 0);
-	assert_int_equal(ask(e, e->path, "PRAGMA user_version"), 3);
-	assert_int_equal(ask(e, e->path, "SELECT count(y) FROM two"), 0);
-	assert_int_equal(ask(e, e->path, "SELECT count(*) FROM message"), 1);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 3);
+	assert_int_equal(ask(e->path, "SELECT count(y) FROM two"), 0);
+	assert_int_equal(ask(e->path, "SELECT count(*) FROM message"), 1);
 	assert_int_equal(migrate(e->path, steps, 3, 4), ERR_IO);
-	assert_int_equal(ask(e, e->path, "PRAGMA user_version"), 3);
-	assert_int_equal(ask(e, e->path, "SELECT count(*) FROM sqlite_master"
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 3);
+	assert_int_equal(ask(e->path, "SELECT count(*) FROM sqlite_master"
 	    " WHERE name = 'four'"), 0);
 	/* No step leads there. */
 	assert_int_equal(migrate(e->path, steps, 2, 4), ERR_VERSION);
 	assert_int_equal(migrate(e->path, steps, 2, 2), ERR_VERSION);
-	(void)ask(e, e->path, "PRAGMA user_version = 1");
+	(void)ask(e->path, "PRAGMA user_version = 1");
 	env_open(e);
 }
 
 /* --- disk and file at fault -------------------------------------------- */
 
 static int
-pub_err(struct env *e, const char *text, uint64_t id, int64_t expires)
+pub_err_to(struct env *e, uint64_t channel, const char *text, uint64_t id,
+    int64_t expires)
 {
 	struct store_op *op = env_run(e, env_pub_op(&(struct pub){
-	    .channel = 1, .id = id, .text = text, .expires = expires }));
+	    .channel = channel, .id = id, .text = text,
+	    .expires = expires }));
 	int err = op->err;
 
 	store_op_free(&op);
 	return err;
+}
+
+static int
+pub_err(struct env *e, const char *text, uint64_t id, int64_t expires)
+{
+	return pub_err_to(e, 1, text, id, expires);
 }
 
 /* Promise: a full database refuses publishes, still answers reads, and takes
@@ -568,9 +575,9 @@ test_full(void **state)
 	assert_int_equal(e->state.published, id);
 	assert_int_equal(env_known(e, 1)->stored, 1);
 	env_close(e);
-	assert_whole(e, e->path);
-	assert_true(ask(e, e->path, "PRAGMA page_count") *
-	    ask(e, e->path, "PRAGMA page_size") <= 1 << 20);
+	assert_whole(e->path);
+	assert_true(ask(e->path, "PRAGMA page_count") *
+	    ask(e->path, "PRAGMA page_size") <= 1 << 20);
 	env_open(e);
 }
 
@@ -826,21 +833,25 @@ test_failed_write(void **state)
 	assert_int_equal(pub_err(e, "lost", 2, 0), ERR_IO);
 	fault_write = SQLITE_FULL;
 	assert_int_equal(pub_err(e, "lost", 2, 0), ERR_FULL);
+	assert_int_equal(pub_err_to(e, 2, "lost", 1, 0), ERR_FULL);
 	env_expect(e, 1, 0, "one");
 	e->now_s += 5;
-	env_turns(e, 3);		/* upkeep meets the full disk too */
+	env_turns(e, 3);		/* upkeep meets it too */
 	fault_write = 0;
 	assert_int_equal(store_fatal(e->s), 0);
 	assert_int_equal(pub_err(e, "two", 2, 0), 0);
+	assert_int_equal(pub_err_to(e, 2, "new", 1, 0), 0);
 	env_expect(e, 1, 0, "one two");
 	env_close(e);
 	fault_remove();
-	assert_whole(e, e->path);
+	assert_whole(e->path);
 	env_open(e);
-	assert_int_equal(e->state.published, 2);
+	assert_int_equal(e->state.published, 3);
 	assert_int_equal(env_known(e, 1)->stored, 2);
+	assert_non_null(env_known(e, 2));
 	env_expect(e, 1, 0, "one two");
-	(void)log_says("");
+	env_expect(e, 2, 0, "new");
+	assert_true(log_says("cannot commit"));
 }
 
 /* --- backup ------------------------------------------------------------ */
@@ -880,7 +891,7 @@ test_backup(void **state)
 	assert_int_equal(stat(copy, &st), 0);
 	assert_int_equal(st.st_mode & 07777 & ~0640U, 0);
 	assert_int_equal(stat(part, &st), -1);
-	assert_whole(e, copy);
+	assert_whole(copy);
 	e->cfg.path = copy;
 	env_open(e);
 	op = env_read(e, 1, 0);

@@ -150,8 +150,11 @@ session_run(enum gateway_kind kind, const uint8_t *data, size_t size,
 	if (cut % 2 != 0 && !LIST_EMPTY(&all_parked))
 		answer(unpark(LIST_FIRST(&all_parked)), "late", 4);
 	turn();
-	(void)close(fds[1]);
+	/* Closing alone takes effect later if somebody, lsof for one, just
+	 * looks at our descriptors. */
+	(void)shutdown(fds[1], SHUT_RDWR);
 	turn();
+	(void)close(fds[1]);
 	turn();
 	CHECK(LIST_EMPTY(&all_parked));
 	CHECK(!gateway_busy(gateway) && stats.connections == 0);

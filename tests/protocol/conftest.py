@@ -83,6 +83,7 @@ class Daemon:
         return self
 
     def spawn(self, before=(), **popen):
+        self.stopping = False
         popen.setdefault("stdin", subprocess.DEVNULL)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -95,14 +96,20 @@ class Daemon:
             with contextlib.suppress(TimeoutError):
                 if b"READY=1" in ready.recv(4096).split(b"\n"):
                     return
-            assert self.process.poll() is None, self.log.read_text(errors="replace")
+            assert self.process.poll() is None, self.said()
             assert time.monotonic() < deadline, "it does not get ready"
+
+    def terminate(self):
+        """Ask it to stop, once."""
+        if not self.stopping:
+            self.process.terminate()
+        self.stopping = True
 
     def stop(self):
         if self.process is None:
             return
+        self.terminate()
         process, self.process = self.process, None
-        process.terminate()
         try:
             status = process.wait(wire.TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -110,18 +117,21 @@ class Daemon:
             process.wait()
             raise
         self.check_sanitizer()
-        assert status == 0, self.log.read_text(errors="replace")
+        assert status == 0, self.said()
 
     def kill(self):
         process, self.process = self.process, None
         process.kill()
         process.wait()
 
+    def said(self):
+        """Its log."""
+        return self.log.read_text(errors="replace")
+
     def check_sanitizer(self):
-        said = [p.read_text() for p in self.folder.glob("sanitizer.*")]
-        assert not said, "\n".join(said)
-        log = self.log.read_text(errors="replace")
-        assert "runtime error:" not in log, log
+        found = [p.read_text() for p in self.folder.glob("sanitizer.*")]
+        assert not found, "\n".join(found)
+        assert "runtime error:" not in self.said(), self.said()
 
     def status(self):
         """All counters, by name."""
@@ -200,7 +210,7 @@ def daemon(shared_daemon):
     """One daemon for a whole file: it must still run after every test, with
     nothing of the test left in it."""
     yield shared_daemon
-    assert shared_daemon.process.poll() is None, shared_daemon.log.read_text()
+    assert shared_daemon.process.poll() is None, shared_daemon.said()
     # The connection that asks is one itself.
     shared_daemon.wait_for(connections=1, parked=0)
     shared_daemon.check_sanitizer()

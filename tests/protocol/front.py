@@ -3,6 +3,7 @@ requests of its clients, through either gateway."""
 
 import email.utils
 import itertools
+import time
 
 import wire
 
@@ -100,9 +101,10 @@ class Location:
         settings = dict(self.settings)
         if path is not None:
             settings["channels_path"] = path
-        return {**wire.cgi(method, self.uri, query, **fields), **self.more,
+        return {**wire.cgi(method, self.uri, query, **fields),
                 **{"push_stream_" + name: value
-                   for name, value in settings.items() if value is not None}}
+                   for name, value in settings.items() if value is not None},
+                **self.more}
 
     def start(self, method, path, body=b"", query="", **fields):
         params = self.parameters(method, path, query, **fields)
@@ -148,3 +150,12 @@ def polling(daemon, gateway="fastcgi", **settings):
 def long_polling(daemon, gateway="fastcgi", **settings):
     return polling(daemon, gateway, **{
         "subscriber": "long-polling", **settings})
+
+
+def wait_until(what, *args):
+    """Until it is so; its value then."""
+    deadline = time.monotonic() + wire.TIMEOUT
+    while not (value := what(*args)):
+        assert time.monotonic() < deadline, "it does not come to that"
+        time.sleep(0.005)
+    return value

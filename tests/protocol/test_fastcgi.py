@@ -567,8 +567,24 @@ def test_front_only_asks(daemon):
                 c.send(ask * 1000)
 
 
+def test_front_asks_ahead(daemon):
+    """One by one, and no answer read: the daemon stops reading before its
+    answers have passed the bound, and goes on when they are read."""
+    ask = record(GET_VALUES, 0, pairs({"FCGI_MAX_CONNS": ""}))
+    with daemon.connect() as c:
+        sent = 0
+        while c.taken(within=0.5):
+            c.send(ask)
+            sent += 1
+            assert sent < 20_000
+        for _ in range(sent):
+            assert c.record()[0] == GET_VALUES_RESULT
+        c.send(fastcgi(publish("ahead", BODY), BODY))
+        check_published(c.answer())
+
+
 def test_front_asks_much(daemon):
-    """As many, and the answers are read."""
+    """Many at once, and the answers are read."""
     ask = record(GET_VALUES, 0, pairs({"FCGI_MAX_CONNS": ""}))
     with daemon.connect() as c:
         for _ in range(50):

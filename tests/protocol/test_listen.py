@@ -10,7 +10,6 @@ import select
 import shutil
 import socket
 import stat
-import subprocess
 import sys
 import time
 
@@ -41,7 +40,7 @@ def refuses_to_start(d, *words):
     status = d.process.wait(wire.TIMEOUT)
     d.process = None
     d.check_sanitizer()
-    log = d.log.read_text(errors="replace")
+    log = d.said()
     assert status not in (0, 99) and status > 0, log
     for word in words:
         assert word in log
@@ -272,7 +271,7 @@ def test_systemd_unknown_name(make_daemon, listening):
     d.spawn(**as_systemd([sock.fileno()], "http"))
     assert d.process.wait(wire.TIMEOUT) > 0
     d.process = None
-    assert "http" in d.log.read_text()
+    assert "http" in d.said()
 
 
 def test_systemd_sockets_of_another_process(make_daemon, listening):
@@ -327,6 +326,7 @@ def test_descriptors_run_out(make_daemon):
     others are when there is room again."""
     d = make_daemon()
     check_fastcgi(d.fastcgi)
+    d.wait_for(connections=1)
     limits = open_files_limit(d, 4)
     clients = [d.connect() for _ in range(30)]
     for c in clients:
@@ -349,14 +349,17 @@ def test_descriptors_run_out(make_daemon):
 
 
 def test_max_connections(make_daemon):
-    """The administrator still gets in."""
+    """Others wait, and the administrator still gets in, at once."""
     d = make_daemon(max_connections=3)
     clients = [d.connect() for _ in range(5)]
     for c in clients:
         c.send(fastcgi(publish("few", BODY), BODY))
     for c in clients[:3]:
         assert c.answer().status == 200
-    assert d.status()["connections"] >= 3
+    before = time.monotonic()
+    for _ in range(4):
+        assert d.status()["connections"] >= 3
+    assert time.monotonic() - before < 1.5      # a rest takes 1 s
     for c in clients[:3]:
         c.close()
     for c in clients[3:]:
@@ -380,16 +383,25 @@ def test_many_at_once(make_daemon):
 # The end
 
 def test_lame_duck(make_daemon):
-    """Parked polls get their ordinary empty answer, idle connections are
-    closed, and the exit status is 0."""
+    """Parked polls get their ordinary empty answer, idle connections close,
+    a request that is coming in is waited for, and the exit status is 0."""
     d = make_daemon()
     d.publish("duck", b"so that it exists")
-    with d.connect() as idle, d.connect() as kept, d.connect(d.scgi) as one:
+    request = fastcgi(publish("duck", BODY), BODY)
+    with d.connect() as idle, d.connect() as kept, d.connect(d.scgi) as one, \
+            d.connect() as half:
         kept.send(fastcgi(wire.poll("duck")))
         one.send(scgi(wire.poll("duck")))
         d.wait_for(parked=2)
-        d.stop()
+        half.send(request[:-8])
+        half.taken()
+        d.terminate()
+        assert idle.at_end()
         assert kept.answer().status == 304
         assert kept.at_end()
         assert one.scgi_answer().status == 304
-        assert idle.at_end()
+        assert d.process.poll() is None
+        half.send(request[-8:])
+        assert half.answer().status in (200, 503)
+        assert half.at_end()
+        d.stop()

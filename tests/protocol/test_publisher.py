@@ -407,3 +407,27 @@ def test_message_expiry(make_daemon, tmp_path, gateway):
     # The clock may move on between the request and the commit.
     assert got.keys() == want.keys() | {"absent"}
     assert all(0 <= want.get(text, ttl) - s <= 2 for text, s in got.items())
+
+
+def test_empty_id_is_a_channel(pub):
+    assert pub.post("/", b"x").body == info("", 1, 1)
+    names = [c["channel"] for c in
+             json.loads(pub.post("/" + new_channel(), b"x").body)["infos"]]
+    assert names[0] == "" and len(names) == 2
+    assert pub.ask("DELETE", ".b5").status == 200
+
+
+def test_the_empty_id_survives(make_daemon):
+    """Also as a name in the database."""
+    d = make_daemon()
+    pub = publisher(d)
+    pub.post("/", b"x")
+    d.stop()
+    d.start()
+    assert pub.post("/", b"x").body == info("", 2, 2)
+    assert pub.ask("DELETE", "/").status == 200
+    d.kill()
+    d.start()
+    assert pub.get("/").status == 404
+
+

@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-import front
 from front import (EMPTY, EXPLAIN, GATEWAYS, NO_CACHE, SINCE_EVER, after,
                    check_head, cors, http_date, long_polling, new_channel,
                    polling, position, publisher)
@@ -643,7 +642,7 @@ def test_short_expiry_does_not_outlive_long_ones(make_daemon):
 def test_inactivity(make_daemon):
     """A channel without messages and readers is forgotten, and comes back
     with id 1; a reader or a message keeps it."""
-    d = make_daemon(push_stream_channel_inactivity_time="300ms")
+    d = make_daemon(push_stream_channel_inactivity_time="1s")
     pub = publisher(d)
     live = pub.but(store_messages="off")
     reader = long_polling(d).park("read")

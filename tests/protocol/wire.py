@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 import termios
+import time
 
 BEGIN, ABORT, END, PARAMS, STDIN, STDOUT, STDERR, DATA = range(1, 9)
 GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 9, 10, 11
@@ -159,8 +160,11 @@ class Client:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         if source:
             self.sock.bind((source, 0))
-        self.sock.settimeout(TIMEOUT)
+        # Python's own timeout would not wait for room in the backlog.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO,
+                             struct.pack("ll", int(TIMEOUT), 0))
         self.sock.connect(address)
+        self.sock.settimeout(TIMEOUT)
         if self.sock.family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.input = b""
@@ -184,7 +188,7 @@ class Client:
         for piece in pieces:
             self.sock.sendall(piece)
             if len(pieces) > 1:
-                self.wait_taken()
+                self.taken()
 
     def send_until_closed(self, data, cut=cut_whole):
         """For what the daemon may close on before it has come whole."""
@@ -193,15 +197,16 @@ class Client:
         except ConnectionError:
             pass
 
-    def wait_taken(self):
-        unsent = bytearray(4)
-        while True:
-            try:
-                fcntl.ioctl(self.sock, termios.TIOCOUTQ, unsent)
-            except OSError:
-                return
-            if not struct.unpack("i", unsent)[0]:
-                return
+    def taken(self, within=TIMEOUT):
+        """Wait until the daemon has read what was sent; False if it does
+        not."""
+        unread = bytearray(4)
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            fcntl.ioctl(self.sock, termios.TIOCOUTQ, unread)
+            if not any(unread):
+                return True
+        return False
 
     def read(self, n):
         """n bytes, or fewer at the end of the stream."""

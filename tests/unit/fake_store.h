@@ -27,7 +27,6 @@ struct fake_commit {
 	uint64_t	 cursor;
 	uint64_t	 channel;
 	uint64_t	 id;
-	const struct msg *msg;		/* to compare addresses only */
 	bool		 keep;
 	bool		 gone;		/* dropped or trimmed since */
 	uint32_t	 seen;		/* the test's: a bit for each reader */
@@ -251,7 +250,7 @@ fake_append(struct store *s, struct store_append *a)
 		s->published++;
 		assert_true(s->n_log < FAKE_LOG);
 		s->log[s->n_log++] = (struct fake_commit){ a->cursor + i,
-			m->channel, m->id, a->msg, a->keep, false, 0 };
+			m->channel, m->id, a->keep, false, 0 };
 		if (!a->keep)
 			continue;
 		assert_true(s->n_rows < FAKE_ROWS);

@@ -88,12 +88,18 @@ test_not_dates(void **state)
 		"Sun, 06 Nov 1994", "Sun, 06 Nov 1994 08:49",
 		"Sun, 06 Nov 1994 08:49:3", "Sun, 06 Nov 1994 8:49:37 GMT",
 		"Sun, 06 Nov 94 08:49:37 GMT", "Sun, 06 Noo 1994 08:49:37 GMT",
-		"Sun, 00 Nov 1994 08:49:37 GMT", "Sun, 31 Nov 1994 08:49:37 GMT",
-		"Sun, 32 Dec 1994 08:49:37 GMT", "Sun, 29 Feb 2023 08:49:37 GMT",
-		"Sun, 29 Feb 2100 08:49:37 GMT", "Sun, 30 Feb 2024 08:49:37 GMT",
-		"Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 06 Nov 1994 08:60:37 GMT",
-		"Sun, 06 Nov 1994 08:49:60 GMT", "Wed, 31 Dec 1969 23:59:59 GMT",
-		"Sun, 06 Nov -994 08:49:37 GMT", "Sun, 06-Nov 1994 08:49:37 GMT",
+		"Sun, 00 Nov 1994 08:49:37 GMT",
+		"Sun, 31 Nov 1994 08:49:37 GMT",
+		"Sun, 32 Dec 1994 08:49:37 GMT",
+		"Sun, 29 Feb 2023 08:49:37 GMT",
+		"Sun, 29 Feb 2100 08:49:37 GMT",
+		"Sun, 30 Feb 2024 08:49:37 GMT",
+		"Sun, 06 Nov 1994 24:00:00 GMT",
+		"Sun, 06 Nov 1994 08:60:37 GMT",
+		"Sun, 06 Nov 1994 08:49:60 GMT",
+		"Wed, 31 Dec 1969 23:59:59 GMT",
+		"Sun, 06 Nov -994 08:49:37 GMT",
+		"Sun, 06-Nov 1994 08:49:37 GMT",
 		"Sun, 06/Nov/1994 08:49:37 GMT", "Sun Nov 6 08:49:37",
 		"Sun Nov  6 08:49:37 94", "Sun Nov 99 08:49:37 1994",
 		"Sun,06Nov199408:49:37", "Sun, 06 Nov 0000 08:49:37 GMT",
@@ -147,7 +153,7 @@ test_random_bytes(void **state)
 	for (int i = 0; i < 200000; i++) {
 		size_t len;
 
-		seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+		seed = seed * UINT64_C(6364136223846793005) + 12345;
 		len = (seed >> 40) % sizeof(text);
 		memcpy(text, "Sun, 06 Nov 1994 08:49:37 GMT          ", 40);
 		for (int k = 0; k < 3; k++) {

@@ -21,7 +21,7 @@
 #include "fake_store.h"
 
 #define RUNS		100000
-#define STEPS		60
+#define STEPS		45
 #define NAMES		3
 #define READERS		3
 #define FIRST_S		1000000
@@ -49,8 +49,9 @@ struct sim {
 	int64_t		 now_s;
 	uint64_t	 now_ms;
 	struct reader	 readers[READERS];
-	int		 name_of[FAKE_CHANNELS * 4];	/* channel numbers */
-	bool		 doomed[FAKE_CHANNELS * 4];	/* was to be deleted */
+	/* by channel number */
+	int		 name_of[FAKE_CHANNELS * 4];
+	bool		 doomed[FAKE_CHANNELS * 4];	/* to be deleted */
 	uint64_t	 publishes;	/* not answered yet */
 	uint64_t	 token;		/* of the last one */
 };
@@ -60,7 +61,7 @@ static uint64_t totals[4];	/* messages, replays, empty, restarts */
 #define CHECK(sim, truth)						\
 	do {								\
 		if (!(truth))						\
-			fail_msg("run %" PRIu64 ": not so: %s",		\
+			fail_msg("run %" PRIu64 ": not so: %s",	\
 			    (sim)->run, #truth);			\
 	} while (0)
 

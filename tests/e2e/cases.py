@@ -1,0 +1,452 @@
+"""What a site and its clients see, whichever web server stands in front."""
+
+import email.utils
+import hashlib
+import http.client
+import itertools
+import json
+import re
+import select
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import urllib.parse
+
+import pytest
+
+from front import wait_until
+
+names = (hashlib.md5(b"%d" % n).hexdigest() for n in itertools.count())
+OLD = "Thu, 01 Jan 1970 00:00:01 GMT"
+ONCE = ["Content-Type", "Last-Modified", "Etag", "Expires", "Cache-Control",
+        "Access-Control-Allow-Origin", "Access-Control-Allow-Methods",
+        "Access-Control-Allow-Headers", "Date"]
+
+
+def new_channel():
+    return next(names)
+
+
+def connect(port, host="127.0.0.1"):
+    if port == 8894:
+        return http.client.HTTPSConnection(
+            host, port, timeout=60, context=ssl._create_unverified_context())
+    return http.client.HTTPConnection(host, port, timeout=60)
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.getheaders()
+        self.body = response.read()
+
+    def all(self, name):
+        return [v for n, v in self.headers if n.lower() == name.lower()]
+
+    def header(self, name):
+        value, = self.all(name)
+        return value
+
+    @property
+    def position(self):
+        return self.header("Last-Modified"), self.header("Etag")
+
+    @property
+    def last_frame(self):
+        """The same, as the site's own script reads it: from the body."""
+        tag, when = re.findall(r'"tag":"(\d+)","time":"([^"]*)"',
+                               self.body.decode())[-1]
+        return when, tag
+
+    def texts(self):
+        return re.findall(r'"text":(.*?)}#!NGINXNME!#', self.body.decode())
+
+
+def ask(method, port, path, body=None, headers=None, connection=None):
+    c = connection or connect(port)
+    c.request(method, path, body, headers or {})
+    answer = Answer(c.getresponse())
+    if connection is None:
+        c.close()
+    return answer
+
+
+def pub(method, channel, body=None, **options):
+    return ask(method, 8895, "/bitrix/pub/?CHANNEL_ID=" + channel, body,
+               **options)
+
+
+def publish(channel, body, **options):
+    a = pub("POST", channel, body, **options)
+    assert a.status == 200, (a.status, a.headers)
+    return a
+
+
+def sub_path(channel, position=None):
+    path = "/bitrix/sub?CHANNEL_ID=" + channel
+    if position is not None:
+        path += f"&tag={position[1]}&time=" + urllib.parse.quote(position[0])
+    return path
+
+
+def poll(channel, position=None, port=8893, **options):
+    return ask("GET", port, sub_path(channel, position), **options)
+
+
+class Poll:
+    """A poll that waits; the daemon has it."""
+
+    def __init__(self, daemon, channel, position=None, port=8893):
+        parked = daemon.status()["parked"]
+        self.connection = connect(port)
+        self.connection.request("GET", sub_path(channel, position))
+        daemon.wait_for(parked=parked + 1)
+
+    def answer(self):
+        a = Answer(self.connection.getresponse())
+        self.connection.close()
+        return a
+
+
+def raw(port, text):
+    """Send bytes; the socket."""
+    s = socket.create_connection(("127.0.0.1", port), 60)
+    s.sendall(text.encode())
+    return s
+
+
+def rest(s):
+    out = b""
+    while more := s.recv(65536):
+        out += more
+    s.close()
+    return out
+
+
+def check_reader_headers(a, *missing):
+    """Exactly once each: a browser refuses a doubled origin."""
+    for name in ONCE:
+        assert len(a.all(name)) == (name not in missing), (name, a.headers)
+    assert a.header("Access-Control-Allow-Origin") == "*"
+    assert a.header("Expires") == OLD
+    assert not a.all("Status") and not a.all("Content-Encoding")
+
+
+class Bitrix:
+    """Every case once for each front."""
+
+    def test_publish(self, front):
+        """The answers that the site parses."""
+        ch, other = new_channel(), new_channel()
+        a = publish(ch, b'{"a":1}', headers={
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Message-Expiry": "86400", "Connection": "close"})
+        assert a.body.decode() == (
+            f'{{"channel": "{ch}", "published_messages": "1", '
+            '"stored_messages": "1", "subscribers": "0"}\r\n')
+        assert a.header("Content-Type") == "application/json"
+        assert a.header("Expires") == OLD
+        assert not a.all("Access-Control-Allow-Origin")
+        publish(other, b"x")
+        # The online check: a GET with a body.
+        a = pub("GET", f"{ch}/{other}", f"{ch}/{other}")
+        infos = json.loads(a.body)["infos"]
+        assert [c["channel"] for c in infos] == [ch, other]
+        assert pub("GET", f"{ch}%2F{other}").body == a.body or \
+            len(json.loads(a.body)["infos"]) == 2
+        assert pub("PUT", ch, b"x").status == 200
+        a = pub("OPTIONS", ch)
+        assert (a.status, a.body) == (200, b"")
+        a = pub("DELETE", ch)
+        assert a.status == 200
+        assert a.header("X-Nginx-PushStream-Explain") == "Channel deleted."
+        a = pub("GET", ch)
+        assert (a.status, a.body) == (404, b"")
+        a = pub("POST", "x" * 33, b"x")
+        assert a.status == 400
+        assert (a.header("X-Nginx-PushStream-Explain") ==
+                "Channel id is too large.")
+
+    def test_bytes(self, front):
+        """Bodies pass as they are, also large ones."""
+        ch = new_channel()
+        for body in bytes(range(256)) * 3, b"y" * 500000, b"\0":
+            publish(ch, body)
+            assert b'"text":' + body + b"}#!NGIN" in poll(ch + ".b1").body
+
+    @pytest.mark.parametrize("port", [8893, 8894])
+    def test_replay(self, front, port):
+        """By tag and time, by the headers, by the last N."""
+        ch = new_channel()
+        for n in range(5):
+            publish(ch, b"%d" % n)
+        a = poll(f"{ch}.b5", port=port)
+        assert a.status == 200 and a.texts() == list("01234")
+        check_reader_headers(a)
+        assert a.header("Content-Type") == "text/html"
+        frames = re.findall(r'"tag":"(\d+)","time":"([^"]*)"',
+                            a.body.decode())
+        for n, (tag, when) in enumerate(frames[:-1]):
+            want = [str(m) for m in range(n + 1, 5)]
+            assert poll(ch, (when, tag), port=port).texts() == want
+            headers = {"If-Modified-Since": when}
+            a = ask("GET", port, f"/bitrix/sub?CHANNEL_ID={ch}&tag={tag}",
+                    headers=headers)
+            assert a.status == 200 and a.texts() == want
+        a = poll(ch, (OLD, ""), port=port)
+        assert a.texts() == list("01234")
+
+    @pytest.mark.parametrize("port", [8893, 8894])
+    def test_parked(self, front, daemon, port):
+        """One that waits gets the message when it comes."""
+        ch = new_channel()
+        position = publish(ch, b"old") and poll(ch + ".b1").position
+        reader = Poll(daemon, ch, position, port)
+        publish(ch, b"new")
+        a = reader.answer()
+        assert a.status == 200 and a.texts() == ["new"]
+        check_reader_headers(a)
+        publish(ch, b"newer")
+        assert poll(ch, a.position, port=port).texts() == ["newer"]
+
+    def test_connection_is_kept(self, front):
+        """A client polls again on its connection."""
+        ch = new_channel()
+        publish(ch, b"x")
+        c = connect(8893)
+        for _ in range(20):
+            a = poll(ch + ".b1", connection=c)
+            assert a.status == 200 and a.texts() == ["x"]
+        c.close()
+
+    def test_curl(self, front, daemon):
+        """The lines of the README by another client."""
+        ch = new_channel()
+        url = "http://127.0.0.1:8895/bitrix/pub/?CHANNEL_ID=" + ch
+        curl = ["curl", "-sk", "--max-time", "30"]
+        out = subprocess.run([*curl, "-d", "{}", url], check=True,
+                             capture_output=True).stdout
+        assert b'"published_messages": "1"' in out
+        parked = daemon.status()["parked"]
+        with subprocess.Popen(
+                [*curl, "-i", "--compressed", "https://127.0.0.1:8894" +
+                 sub_path(ch)], stdout=subprocess.PIPE) as reader:
+            daemon.wait_for(parked=parked + 1)
+            subprocess.run([*curl, "-d", "{2}", url], check=True,
+                           capture_output=True)
+            out = reader.stdout.read().decode()
+        assert '"text":{2}}#!NGINXNME!#' in out
+        assert out.lower().count("access-control-allow-origin: *") == 1
+
+    def test_refusals(self, front):
+        """They pass with their explanation, and each field once."""
+        ch = new_channel()
+        a = poll(ch)
+        assert (a.status, a.body) == (403, b"")
+        assert (a.header("X-Nginx-PushStream-Explain") ==
+                "Subscriber could not create channels.")
+        for name in ("Access-Control-Allow-Origin", "Expires",
+                     "Cache-Control", "X-Nginx-PushStream-Explain"):
+            assert len(a.all(name)) == 1
+        a = ask("GET", 8893, "/bitrix/sub")
+        assert a.status == 400
+        assert (a.header("X-Nginx-PushStream-Explain") ==
+                "No channel id provided.")
+        a = ask("OPTIONS", 8893, sub_path(ch))
+        assert a.status == 200
+        assert len(a.all("Access-Control-Allow-Methods")) == 1
+        assert ask("POST", 8893, sub_path(ch), b"x").status == 405
+
+    @pytest.mark.parametrize("port", [8893, 8894])
+    def test_callback(self, front, port):
+        """JSONP would be somebody else's script."""
+        ch = new_channel()
+        publish(ch, b"x")
+        a = ask("GET", port, sub_path(ch + ".b1") + "&callback=alert")
+        assert a.status == 400 and b"NGINXNMS" not in a.body
+
+    def test_other_locations(self, front):
+        """What is not named is denied; publishing is for this machine."""
+        for port, path, status in [
+                (8893, "/", 403), (8893, "/bitrix/pub/?CHANNEL_ID=a", 403),
+                (8894, "/bitrix/", 403), (8893, "/bitrix/subws/?x", 501),
+                (8895, "/", 403), (8895, "/bitrix/sub?CHANNEL_ID=a", 403)]:
+            assert ask("GET", port, path).status == status, (port, path)
+        outside = "10.1.2.3"
+        assert ask("GET", 8893, "/bitrix/sub",
+                   connection=connect(8893, outside)).status == 400
+        with pytest.raises(ConnectionRefusedError):
+            ask("GET", 8895, "/bitrix/pub/",
+                connection=connect(8895, outside))
+
+    def test_nothing_can_be_smuggled_in(self, front):
+        """Neither by headers nor by variables in arguments."""
+        ch = new_channel()
+        publish(ch, b"secret")
+        a = ask("GET", 8893, "/bitrix/sub?CHANNEL_ID=$arg_x&x=" + ch + ".b1",
+                headers={"push_stream_authorized_channels_only": "off",
+                         "push-stream-authorized-channels-only": "off",
+                         "Holdfast-Expand": "on", "X": ch})
+        assert a.status == 403
+        a = ask("GET", 8893, "/bitrix/sub?CHANNEL_ID=$http_x",
+                headers={"X": ch + ".b1"})
+        assert a.status == 403
+        a = publish("$arg_x", b"x")
+        assert a.body.startswith(b'{"channel": "$arg_x", ')
+
+    def test_publisher_that_hangs_up(self, front, daemon):
+        """Older sites close right after writing and never read: it counts
+        all the same."""
+        ch = new_channel()
+        n = 20
+        with daemon.counts(published_messages=n, stored_messages=n):
+            for i in range(n):
+                raw(8895, f"POST /bitrix/pub/?CHANNEL_ID={ch} HTTP/1.0\r\n"
+                    f"Host: 127.0.0.1\r\nContent-Length: 2\r\n\r\n"
+                    f"{i:02}").close()
+        assert sorted(poll(f"{ch}.b{n}").texts()) == [
+            f"{i:02}" for i in range(n)]
+
+    def test_site_checker(self, front, daemon):
+        """The form behind which every administrator sits, step by step."""
+        text = new_channel()
+        ch = hashlib.md5(text.encode()).hexdigest()
+        raw(8895, f"POST /bitrix/pub/?CHANNEL_ID={ch} HTTP/1.0\r\n"
+            f"Host: localhost\r\nContent-Length: {len(text) + 2}\r\n\r\n"
+            f"{text}\r\n").close()
+        wait_until(lambda: b'"stored_messages": "1"' in pub("GET", ch).body)
+        yesterday = email.utils.formatdate(time.time() - 86400)
+        s = raw(8893, f"GET /bitrix/sub?CHANNEL_ID={ch} HTTP/1.0\r\n"
+                f"If-Modified-Since: {yesterday.replace('-0000', '+0000')}"
+                "\r\nHost: localhost\r\n\r\n")
+        # It sleeps for a second; the answer of step 1 is there by then.
+        select.select([s], [], [], 20)
+        publish(ch, text.encode())
+        answer = s.recv(4096)
+        assert answer.startswith(b"HTTP/1.") and b" 200 " in answer
+        assert b'"text":' + text.encode() in answer
+        assert b"chunked" not in answer.lower()
+        s.close()
+        # A site that does not send step 1: the text comes to one who waits.
+        ch = new_channel()
+        publish(ch, b"so that it exists")
+        parked = daemon.status()["parked"]
+        s = raw(8893, f"GET /bitrix/sub?CHANNEL_ID={ch} HTTP/1.0\r\n"
+                "Host: localhost\r\n\r\n")
+        daemon.wait_for(parked=parked + 1)
+        publish(ch, text.encode())
+        answer = s.recv(4096)
+        assert b" 200 " in answer and b'"text":' + text.encode() in answer
+        assert rest(s) == b""
+        a = rest(raw(8895, f"DELETE /bitrix/pub/?CHANNEL_ID={ch} HTTP/1.0"
+                     "\r\nHost: localhost\r\n\r\n"))
+        assert b" 200 " in a.split(b"\r\n")[0]
+
+    def test_conditions_are_ours(self, front):
+        """If-Modified-Since and If-None-Match are a position here, not a
+        condition: no server in between may make a 304 of a 200."""
+        ch = new_channel()
+        while True:
+            publish(ch, b"1")
+            publish(ch, b"2")
+            frames = re.findall(r'"tag":"(\d+)","time":"([^"]*)"',
+                                poll(ch + ".b2").body.decode())
+            if frames[0][1] == frames[1][1]:
+                break
+        (tag, when), (last, _) = frames
+        for value in last, tag, f'"{last}"', "*", f"W/{last}":
+            a = ask("GET", 8893, f"/bitrix/sub?CHANNEL_ID={ch}&tag={tag}",
+                    headers={"If-Modified-Since": when,
+                             "If-None-Match": value})
+            assert a.status == 200 and a.texts()[-1] == "2"
+        later = email.utils.formatdate(time.time() + 1000, usegmt=True)
+        a = ask("GET", 8893, sub_path(ch + ".b1"), headers={
+            "If-Modified-Since": later})
+        assert a.status == 200
+
+    def test_keepalive_publishing(self, front, daemon):
+        """Thousands of publishes on kept connections, and not one 502."""
+        channels = [new_channel() for _ in range(4)]
+        each, failures = 750, []
+
+        def site(ch):
+            c = connect(8895)
+            for n in range(each):
+                a = pub("POST", ch, b"%d" % n, connection=c)
+                if a.status != 200:
+                    failures.append(a.status)
+            c.close()
+
+        with daemon.counts(stored_messages=each * len(channels)):
+            threads = [threading.Thread(target=site, args=(ch,))
+                       for ch in channels]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+        assert not failures
+        for ch in channels:
+            assert poll(ch, (OLD, "")).texts() == [
+                str(n) for n in range(each)]
+
+    def test_no_gzip(self, front):
+        """Half of the position is the Etag, which compression would change
+        or take away."""
+        ch = new_channel()
+        publish(ch, b"x" * 1000)
+        a = ask("GET", 8893, sub_path(ch + ".b1"),
+                headers={"Accept-Encoding": "gzip"})
+        check_reader_headers(a)
+        assert a.header("Etag").isdigit() and a.texts() == ["x" * 1000]
+
+    def test_large_body(self, front):
+        """Over a mebibyte is 413; a mebibyte is not."""
+        ch = new_channel()
+        publish(ch, b"x" * (1 << 20))
+        a = pub("POST", ch, b"x" * ((1 << 20) + 1))
+        assert a.status == 413
+        assert b'"published_messages": "1"' in pub("GET", ch).body
+
+
+class Restart:
+    """holdfastd goes away beneath the front."""
+
+    def test_end_of_the_daemon(self, front, daemon):
+        """Those who wait get the module's 304 with a position, each field
+        once, and come back to the next daemon with it."""
+        ch = new_channel()
+        publish(ch, b"old")
+        readers = [Poll(daemon, ch, port=port) for port in (8893, 8894)]
+        daemon.stop()
+        answers = [r.answer() for r in readers]
+        for a in answers:
+            assert (a.status, a.body) == (304, b"")
+            check_reader_headers(a, *[n for n in ("Content-Type",)
+                                      if not a.all(n)])
+        daemon.start()
+        publish(ch, b"new")
+        for a in answers:
+            assert poll(ch, a.position).texts()[-1:] == ["new"]
+
+    def test_kill(self, front, daemon):
+        """kill -9: a client that got an error comes back with what it had
+        and misses nothing.  It has it from the body: right after a kill
+        times may run ahead, and Apache lowers such a Last-Modified."""
+        ch = new_channel()
+        for n in range(3):
+            publish(ch, b"%d" % n)
+        position = poll(ch + ".b3").last_frame
+        for n in range(3, 8):
+            reader = Poll(daemon, ch, position)
+            daemon.kill()
+            assert reader.answer().status in (502, 503)
+            a = poll(ch, position)
+            assert a.status in (502, 503), "nobody is there"
+            daemon.start()
+            wait_until(lambda: pub("POST", ch, b"%d" % n).status == 200)
+            a = poll(ch, position)
+            assert a.texts() == [str(n)]
+            position = a.last_frame
+        assert poll(ch, (OLD, "")).texts() == [str(n) for n in range(8)]
