@@ -8,7 +8,7 @@
 #include "api/vars.h"
 #include "base/clock.h"
 
-#define VALUE_MAX	65536
+#define VALUE_MAX 65536
 
 static const char no_memory_text[] =
     "Status: 503 Service Unavailable\r\nRetry-After: 1\r\n"
@@ -32,7 +32,8 @@ api_new(struct hub *hub, struct stats *stats, struct layout *layout,
 	if (gethostname(a->hostname, sizeof(a->hostname) - 1) != 0)
 		memcpy(a->hostname, "localhost", sizeof("localhost"));
 	a->no_memory = payload_new(no_memory_text, sizeof(no_memory_text) - 1);
-	if (a->no_memory == NULL || endpoints_init(&a->endpoints) != 0) {
+	endpoints_init(&a->endpoints);
+	if (a->no_memory == NULL) {
 		api_free(&a);
 		return ERR_NOMEM;
 	}
@@ -44,7 +45,7 @@ api_new(struct hub *hub, struct stats *stats, struct layout *layout,
 static void
 rendered_clear(struct api *a)
 {
-	endpoint_unref(&a->endpoints, &a->rendered.endpoint);
+	endpoint_unref(&a->rendered.endpoint);
 	payload_unref(&a->rendered.answer);
 }
 
@@ -86,8 +87,7 @@ api_set_layout(struct api *a, struct layout *layout)
 struct wait_state *
 wait_new(const struct call *c, enum wait_kind kind, struct slice path)
 {
-	struct wait_state *w = calloc(1, sizeof(*w) + path.len +
-	    c->origin.len);
+	struct wait_state *w = calloc(1, sizeof(*w) + path.len + c->origin.len);
 
 	if (w == NULL)
 		return NULL;
@@ -108,9 +108,10 @@ wait_new(const struct call *c, enum wait_kind kind, struct slice path)
 struct call
 wait_call(struct wait_state *w)
 {
-	struct call c = { .api = w->api, .request = w->request,
-	    .endpoint = w->endpoint,
-	    .origin = { w->text + w->path_len, w->origin_len } };
+	struct call c = { .api = w->api,
+		.request = w->request,
+		.endpoint = w->endpoint,
+		.origin = { w->text + w->path_len, w->origin_len } };
 
 	w->request->wait = NULL;
 	return c;
@@ -119,7 +120,7 @@ wait_call(struct wait_state *w)
 void
 wait_free(struct wait_state **w)
 {
-	endpoint_unref(&(*w)->api->endpoints, &(*w)->endpoint);
+	endpoint_unref(&(*w)->endpoint);
 	free(*w);
 	*w = NULL;
 }
@@ -144,8 +145,7 @@ api_explain(struct api *a, struct request *r, int status, const char *explain)
 
 	reply_start(&reply, &a->out, status);
 	if (explain != NULL)
-		reply_field_text(&reply, "X-Nginx-PushStream-Explain",
-		    explain);
+		reply_field_text(&reply, "X-Nginx-PushStream-Explain", explain);
 	reply_header_only(&reply);
 	api_send(a, r, &reply);
 	a->stats->refused_requests++;
@@ -188,18 +188,21 @@ call_cors(const struct call *c, struct reply *r)
 	if (s->role != ROLE_PUBLISHER)
 		reply_text(r, "Access-Control-Allow-Methods: GET\r\n");
 	else if (s->admin)
-		reply_text(r, "Access-Control-Allow-Methods: "
+		reply_text(r,
+		    "Access-Control-Allow-Methods: "
 		    "GET, POST, PUT, DELETE\r\n");
 	else
-		reply_text(r, "Access-Control-Allow-Methods: "
+		reply_text(r,
+		    "Access-Control-Allow-Methods: "
 		    "GET, POST, PUT\r\n");
-	reply_text(r, "Access-Control-Allow-Headers: If-Modified-Since,"
+	reply_text(r,
+	    "Access-Control-Allow-Headers: If-Modified-Since,"
 	    "If-None-Match,Etag,Event-Id,Event-Type,Last-Event-Id\r\n");
 }
 
 static void
-call_refusal(const struct call *c, int status, const char *name,
-    const char *value)
+call_refusal(
+    const struct call *c, int status, const char *name, const char *value)
 {
 	struct reply reply;
 
@@ -219,8 +222,8 @@ call_refusal(const struct call *c, int status, const char *name,
 void
 call_explain(const struct call *c, int status, const char *explain)
 {
-	call_refusal(c, status, explain != NULL ?
-	    "X-Nginx-PushStream-Explain" : NULL, explain);
+	call_refusal(c, status,
+	    explain != NULL ? "X-Nginx-PushStream-Explain" : NULL, explain);
 }
 
 void
@@ -242,16 +245,17 @@ call_error(const struct call *c, int err)
 		log_limited(&c->api->store_trouble, LOG_WARN,
 		    "a request was answered %d: %s", err_status(err),
 		    err_text(err));
-	call_explain(c, err_status(err), err == ERR_LIMIT ?
-	    "Number of channels were exceeded." : err_text(err));
+	call_explain(c, err_status(err),
+	    err == ERR_LIMIT ? "Number of channels were exceeded."
+			     : err_text(err));
 }
 
 bool
 call_id_ok(const struct call *c, struct slice id)
 {
 	if (slice_is(id, "ALL") || memchr(id.ptr, '*', id.len) != NULL) {
-		call_explain(c, 403,
-		    "Channel id not authorized for this method.");
+		call_explain(
+		    c, 403, "Channel id not authorized for this method.");
 		return false;
 	}
 	if (id.len > c->endpoint->max_id_len) {
@@ -268,11 +272,11 @@ call_path(const struct call *c)
 	bool set;
 	int err;
 
-	err = endpoint_value(c->endpoint, c->request, &c->query, COMPLEX_PATH,
-	    value, &set);
+	err = endpoint_value(
+	    c->endpoint, c->request, &c->query, COMPLEX_PATH, value, &set);
 	if (err == 0)
-		err = path_parse((struct slice){ value->data, value->len },
-		    &c->api->path);
+		err = path_parse(
+		    (struct slice){ value->data, value->len }, &c->api->path);
 	if (err == ERR_TOOBIG) {
 		call_explain(c, 400, "Too many channels in one request.");
 		return false;
@@ -297,9 +301,11 @@ builtin_admits(const struct call *c)
 
 	if (b == NULL)
 		return true;
-	if (b->trusted_only && !cidr_list_has_text(&c->api->layout->publish_from,
-	    c->query.remote_addr)) {
-		call_explain(c, 403, "Publishing is not allowed from this "
+	if (b->trusted_only &&
+	    !cidr_list_has_text(
+		&c->api->layout->publish_from, c->query.remote_addr)) {
+		call_explain(c, 403,
+		    "Publishing is not allowed from this "
 		    "address.");
 		return false;
 	}
@@ -324,8 +330,8 @@ call_dispatch(struct call *c)
 		    "No endpoint is configured for this location.");
 		return;
 	}
-	err = endpoint_value(c->endpoint, c->request, &c->query,
-	    COMPLEX_ORIGIN, origin, &set);
+	err = endpoint_value(
+	    c->endpoint, c->request, &c->query, COMPLEX_ORIGIN, origin, &set);
 	if (err != 0) {
 		call_error(c, err);
 		return;
@@ -333,7 +339,8 @@ call_dispatch(struct call *c)
 	if (set)
 		c->origin = (struct slice){ origin->data, origin->len };
 	if (s->compat == COMPAT_0_3_4) {
-		call_explain(c, 501, "push_stream_compat 0.3.4 is not served "
+		call_explain(c, 501,
+		    "push_stream_compat 0.3.4 is not served "
 		    "by this version.");
 		return;
 	}
@@ -344,7 +351,8 @@ call_dispatch(struct call *c)
 	else if (s->role == ROLE_SUBSCRIBER)
 		subscriber_handle(c);
 	else
-		call_explain(c, 501, "push_stream_channels_statistics is not "
+		call_explain(c, 501,
+		    "push_stream_channels_statistics is not "
 		    "served by this version.");
 }
 
@@ -360,24 +368,25 @@ api_handle(struct api *a, struct request *r)
 		a->control->handle(a->control_arg, r);
 		return;
 	}
-	err = endpoint_resolve(&a->endpoints, a->layout, r, &c.query,
-	    &c.endpoint, why, ignored);
+	err = endpoint_resolve(
+	    &a->endpoints, a->layout, r, &c.query, &c.endpoint, why, ignored);
 	if (err != 0) {
 		if (err == ERR_CONFIG) {
 			a->stats->bad_parameters++;
 			log_limited(&a->bad_parameter, LOG_ERROR,
 			    "request %.*s refused: wrong setting: %s",
-			    (int)MIN_OF(c.query.uri.len, 128),
-			    c.query.uri.ptr, why);
+			    (int)MIN_OF(c.query.uri.len, 128), c.query.uri.ptr,
+			    why);
 		}
-		api_explain(a, r, err_status(err), err == ERR_CONFIG ?
-		    "Wrong push_stream parameter; see Holdfast's log." :
-		    err_text(err));
+		api_explain(a, r, err_status(err),
+		    err == ERR_CONFIG
+			? "Wrong push_stream parameter; see Holdfast's log."
+			: err_text(err));
 		return;
 	}
 	if (ignored[0] != '\0')
 		log_limited(&a->ignored_parameter, LOG_NOTICE,
 		    "parameter ignored: %s", ignored);
 	call_dispatch(&c);
-	endpoint_unref(&a->endpoints, &c.endpoint);
+	endpoint_unref(&c.endpoint);
 }

@@ -10,34 +10,34 @@
 #include "api/request.h"
 #include "base/stats.h"
 
-struct api;			/* opaque; owner: daemon */
+struct api; /* opaque; owner: daemon */
 struct hub;
 
 /* A request that came by the control socket: to be answered, unless it is
  * told to be gone first. */
 struct api_control_ops {
-	void	(*handle)(void *arg, struct request *r);
-	void	(*gone)(void *arg, struct request *r);
+	void (*handle)(void *arg, struct request *r);
+	void (*gone)(void *arg, struct request *r);
 };
 
 /* Takes the layout on success. */
-int	 api_new(struct hub *hub, struct stats *stats, struct layout *layout,
-	    struct api **out) MUST_CHECK;
-void	 api_free(struct api **a);
-void	 api_set_control(struct api *a, const struct api_control_ops *ops,
-	    void *arg);
+int api_new(struct hub *hub, struct stats *stats, struct layout *layout,
+    struct api **out) MUST_CHECK;
+void api_free(struct api **a);
+void api_set_control(
+    struct api *a, const struct api_control_ops *ops, void *arg);
 /* After a reload.  Requests in hand keep their settings.  Takes the layout. */
-void	 api_set_layout(struct api *a, struct layout *layout);
+void api_set_layout(struct api *a, struct layout *layout);
 
 /* Answer r now or later through r->ops->reply(). */
-void	 api_handle(struct api *a, struct request *r);
+void api_handle(struct api *a, struct request *r);
 
 /* A request that cannot be handed over whole: larger than allowed
  * (ERR_TOOBIG), or not what it announced (ERR_SYNTAX).  Answers at once. */
-void	 api_refuse(struct api *a, struct request *r, int err);
+void api_refuse(struct api *a, struct request *r, int err);
 
 /* The client or front has gone: r is not answered any more.  A publish that
  * was handed to the store goes on. */
-void	 api_abandon(struct api *a, struct request *r);
+void api_abandon(struct api *a, struct request *r);
 
 #endif

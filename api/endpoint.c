@@ -15,17 +15,17 @@
 #include "api/path.h"
 #include "api/vars.h"
 
-#define ENDPOINTS_MAX		1024
-#define KEY_MAX			65536
-#define URI_MAX			65536
-#define DEFAULT_MAX_ID_LENGTH	1024
+#define ENDPOINTS_MAX 1024
+#define KEY_MAX 65536
+#define URI_MAX 65536
+#define DEFAULT_MAX_ID_LENGTH 1024
 
 static const char prefix[] = "push_stream_";
-#define PREFIX_LEN	(sizeof(prefix) - 1)
+#define PREFIX_LEN (sizeof(prefix) - 1)
 
 static const struct {
-	struct slice	name;		/* without the prefix */
-	enum complex	which;
+	struct slice name; /* without the prefix */
+	enum complex which;
 } complex_names[] = {
 	{ SLICE_INIT("channels_path"), COMPLEX_PATH },
 	{ SLICE_INIT("channel_id"), COMPLEX_PATH },
@@ -37,8 +37,8 @@ static const struct {
 };
 
 static const struct {
-	struct slice	name;
-	size_t		offset;
+	struct slice name;
+	size_t offset;
 } query_names[] = {
 	{ SLICE_INIT("REQUEST_METHOD"), offsetof(struct query, method) },
 	{ SLICE_INIT("DOCUMENT_URI"), offsetof(struct query, uri) },
@@ -51,21 +51,21 @@ static const struct {
 	    offsetof(struct query, if_none_match) },
 	{ SLICE_INIT("HTTP_LAST_EVENT_ID"),
 	    offsetof(struct query, last_event_id) },
-	{ SLICE_INIT("HTTP_X_NGINX_PUSHSTREAM_MODE"), offsetof(struct query, mode) },
+	{ SLICE_INIT("HTTP_X_NGINX_PUSHSTREAM_MODE"),
+	    offsetof(struct query, mode) },
 	{ SLICE_INIT("HTTP_EVENT_ID"), offsetof(struct query, event_id) },
 	{ SLICE_INIT("HTTP_EVENT_TYPE"), offsetof(struct query, event_type) },
 	{ SLICE_INIT("HTTP_MESSAGE_EXPIRY"),
 	    offsetof(struct query, message_expiry) },
 };
 
-int
+void
 endpoints_init(struct endpoints *e)
 {
 	map_init(&e->map);
 	hash_key_init(&e->hash_key);
 	buf_init(&e->key, KEY_MAX);
 	buf_init(&e->uri, URI_MAX);
-	return 0;
 }
 
 static void
@@ -92,7 +92,7 @@ endpoint_forget(struct endpoints *e, struct endpoint *ep)
 	ep->interned = false;
 	if (head != NULL) {
 		err = map_put(&e->map, ep->hash, head);
-		assert(err == 0);	/* its slot was freed just now */
+		assert(err == 0); /* its slot was freed just now */
 	}
 }
 
@@ -106,11 +106,10 @@ endpoint_ref(struct endpoint *ep)
 /* The table holds no reference: an unused endpoint stays interned until the
  * next flush, so that a quiet location does not parse its settings anew. */
 void
-endpoint_unref(struct endpoints *e, struct endpoint **epp)
+endpoint_unref(struct endpoint **epp)
 {
 	struct endpoint *ep = *epp;
 
-	(void)e;
 	*epp = NULL;
 	if (ep == NULL)
 		return;
@@ -161,8 +160,8 @@ static void
 take_cgi(struct query *q, struct slice name, struct slice value)
 {
 	for (size_t i = 0; i < COUNT_OF(query_names); i++) {
-		struct slice *field = (struct slice *)(void *)((char *)q +
-		    query_names[i].offset);
+		struct slice *field =
+		    (struct slice *)(void *)((char *)q + query_names[i].offset);
 
 		if (field->ptr == NULL &&
 		    slice_equal(name, query_names[i].name)) {
@@ -206,8 +205,10 @@ query_read(struct endpoints *e, const struct params *p, struct query *q,
 			take_cgi(q, name, value);
 			continue;
 		}
-		if (take_complex(q, (struct slice){ name.ptr + PREFIX_LEN,
-		    name.len - PREFIX_LEN }, value))
+		if (take_complex(q,
+			(struct slice){
+			    name.ptr + PREFIX_LEN, name.len - PREFIX_LEN },
+			value))
 			continue;
 		if (!*names_role)
 			*names_role = settings_names_role(name);
@@ -261,7 +262,7 @@ apply_rules(struct settings *s, const struct rules *rules,
 	int err = 0;
 
 	for (const struct rule *r = rules->first; r != NULL && err == 0;
-	    r = r->next)
+	     r = r->next)
 		err = apply_rule(s, r->name, r->value, from, why, ignored);
 	return err;
 }
@@ -274,11 +275,10 @@ apply_builtin(struct settings *s, const struct builtin *b,
 
 	for (size_t i = 0; b->rules[i][0] != NULL && err == 0; i++) {
 		struct slice name = { b->rules[i][0], strlen(b->rules[i][0]) };
-		struct slice value = { b->rules[i][1],
-		    strlen(b->rules[i][1]) };
+		struct slice value = { b->rules[i][1], strlen(b->rules[i][1]) };
 
-		err = apply_rule(s, name, value, SETTINGS_DEFAULT, why,
-		    ignored);
+		err =
+		    apply_rule(s, name, value, SETTINGS_DEFAULT, why, ignored);
 	}
 	return err;
 }
@@ -297,13 +297,14 @@ apply_all(struct endpoint *ep, const struct layout *l,
 	if (err == 0)
 		err = apply_rules(s, &l->global, SETTINGS_GLOBAL, why, ignored);
 	if (err == 0 && loc != NULL)
-		err = apply_rules(s, &loc->rules, SETTINGS_LOCATION, why,
-		    ignored);
+		err = apply_rules(
+		    s, &loc->rules, SETTINGS_LOCATION, why, ignored);
 	for (uint32_t i = 0; i < p->n && err == 0; i++) {
 		struct slice name = param_name(p, &p->list[i]);
 
-		if (name.len > PREFIX_LEN && memcmp(name.ptr, prefix,
-		    PREFIX_LEN) == 0 && !settings_is_complex(name))
+		if (name.len > PREFIX_LEN &&
+		    memcmp(name.ptr, prefix, PREFIX_LEN) == 0 &&
+		    !settings_is_complex(name))
 			err = apply_rule(s, name, param_value(p, &p->list[i]),
 			    SETTINGS_PARAMETER, why, ignored);
 	}
@@ -315,8 +316,8 @@ max_id_len(const struct settings *s, struct slice uri)
 {
 	if (s->max_channel_id_length != 0)
 		return s->max_channel_id_length;
-	return layout_builtin(uri) != NULL ? BUILTIN_MAX_CHANNEL_ID_LENGTH :
-	    DEFAULT_MAX_ID_LENGTH;
+	return layout_builtin(uri) != NULL ? BUILTIN_MAX_CHANNEL_ID_LENGTH
+					   : DEFAULT_MAX_ID_LENGTH;
 }
 
 static int
@@ -339,8 +340,8 @@ endpoint_new(const struct layout *l, const struct location *loc,
 	err = apply_all(ep, l, loc, p, why, ignored);
 	if (err == 0) {
 		ep->max_id_len = max_id_len(&ep->settings, q->uri);
-		ep->template = template_new(ep->settings.message_template,
-		    ep->settings.compat);
+		ep->template = template_new(
+		    ep->settings.message_template, ep->settings.compat);
 		if (ep->template == NULL)
 			err = ERR_NOMEM;
 	}
@@ -352,11 +353,28 @@ endpoint_new(const struct layout *l, const struct location *loc,
 	return 0;
 }
 
+/* Make room: forget one that nobody uses now. */
+static void
+endpoint_evict(struct endpoints *e)
+{
+	struct endpoint *ep;
+
+	for (size_t at = 0; (ep = map_walk(&e->map, &at)) != NULL;) {
+		if (ep->refs == 0) {
+			endpoint_forget(e, ep);
+			endpoint_free(ep);
+			return;
+		}
+	}
+}
+
 static void
 endpoint_intern(struct endpoints *e, struct endpoint *ep, uint64_t hash)
 {
 	char *key;
 
+	if (e->map.count >= ENDPOINTS_MAX)
+		endpoint_evict(e);
 	if (e->map.count >= ENDPOINTS_MAX)
 		return;
 	key = malloc(e->key.len);
@@ -379,8 +397,9 @@ endpoint_lookup(const struct endpoints *e, uint64_t hash)
 {
 	struct endpoint *ep = map_get(&e->map, hash);
 
-	while (ep != NULL && (ep->key.len != e->key.len ||
-	    memcmp(ep->key.ptr, e->key.data, e->key.len) != 0))
+	while (ep != NULL &&
+	    (ep->key.len != e->key.len ||
+		memcmp(ep->key.ptr, e->key.data, e->key.len) != 0))
 		ep = ep->same_hash;
 	return ep;
 }
@@ -423,8 +442,7 @@ endpoint_resolve(struct endpoints *e, const struct layout *l,
 	hash = hash_bytes(&e->hash_key, e->key.data, e->key.len);
 	*out = endpoint_lookup(e, hash);
 	if (*out == NULL) {
-		err = endpoint_new(l, loc, b, &r->params, q, out, why,
-		    ignored);
+		err = endpoint_new(l, loc, b, &r->params, q, out, why, ignored);
 		if (err != 0)
 			return err;
 		endpoint_intern(e, *out, hash);
@@ -464,8 +482,8 @@ strip_if_not_empty(struct slice *text)
 	static const char flag[] = " if_not_empty";
 	size_t len = sizeof(flag) - 1;
 
-	if (text->len < len || memcmp(text->ptr + text->len - len, flag,
-	    len) != 0)
+	if (text->len < len ||
+	    memcmp(text->ptr + text->len - len, flag, len) != 0)
 		return false;
 	text->len -= len;
 	return true;
@@ -501,8 +519,7 @@ endpoint_value(const struct endpoint *ep, const struct request *r,
 	if (err == 0 && optional && value.len == 0)
 		*set = false;
 	if (err == 0 && *set)
-		err = path_decode((struct slice){ value.data, value.len },
-		    out);
+		err = path_decode((struct slice){ value.data, value.len }, out);
 	buf_release(&value);
 	return err;
 }

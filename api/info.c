@@ -9,10 +9,10 @@
 #include <stdarg.h>
 #include <time.h>
 
-#define ISO_TIME_SIZE	32
+#define ISO_TIME_SIZE 32
 
 static const struct {
-	const char	*subtype;
+	const char *subtype;
 	enum info_format format;
 } formats[] = {
 	/* compared by prefix, in this order (14.2) */
@@ -35,8 +35,9 @@ info_format_of(struct slice accept)
 		for (size_t i = 0; i < COUNT_OF(formats); i++) {
 			size_t len = strlen(formats[i].subtype);
 
-			if (left >= len && memcmp(accept.ptr + at + 1,
-			    formats[i].subtype, len) == 0)
+			if (left >= len &&
+			    memcmp(accept.ptr + at + 1, formats[i].subtype,
+				len) == 0)
 				return formats[i].format;
 		}
 	}
@@ -58,8 +59,7 @@ info_content_type(enum info_format f)
 	return types[f];
 }
 
-static void PRINTF_LIKE(2, 3)
-put(struct reply *r, const char *fmt, ...)
+static void PRINTF_LIKE(2, 3) put(struct reply *r, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -106,8 +106,8 @@ put_xml_id(struct reply *r, struct slice id)
 }
 
 static void
-put_channel(struct reply *r, enum info_format f, bool quoted,
-    const struct channel *c)
+put_channel(
+    struct reply *r, enum info_format f, bool quoted, const struct channel *c)
 {
 	const char *q = quoted ? "\"" : "";
 	struct slice id = channel_name(c);
@@ -117,32 +117,36 @@ put_channel(struct reply *r, enum info_format f, bool quoted,
 	case INFO_X_JSON:
 		reply_text(r, "{\"channel\": \"");
 		put_json_id(r, id);
-		put(r, "\", \"published_messages\": %s%" PRIu64 "%s, "
+		put(r,
+		    "\", \"published_messages\": %s%" PRIu64 "%s, "
 		    "\"stored_messages\": %s%" PRIu32 "%s, "
-		    "\"subscribers\": %s%" PRIu32 "%s}", q, c->last_id, q,
-		    q, c->stored, q, q, c->subscribers, q);
+		    "\"subscribers\": %s%" PRIu32 "%s}",
+		    q, c->last_id, q, q, c->stored, q, q, c->subscribers, q);
 		break;
 	case INFO_PLAIN:
 		reply_text(r, "channel: ");
 		reply_bytes(r, id.ptr, id.len);
-		put(r, "\r\npublished_messages: %" PRIu64 "\r\n"
+		put(r,
+		    "\r\npublished_messages: %" PRIu64 "\r\n"
 		    "stored_messages: %" PRIu32 "\r\n"
-		    "active_subscribers: %" PRIu32, c->last_id, c->stored,
-		    c->subscribers);
+		    "active_subscribers: %" PRIu32,
+		    c->last_id, c->stored, c->subscribers);
 		break;
 	case INFO_YAML:
 	case INFO_X_YAML:
 		reply_text(r, "  channel: ");
 		reply_bytes(r, id.ptr, id.len);
-		put(r, "\r\n  published_messages: %" PRIu64 "\r\n"
+		put(r,
+		    "\r\n  published_messages: %" PRIu64 "\r\n"
 		    "  stored_messages: %" PRIu32 "\r\n"
-		    "  subscribers: %" PRIu32, c->last_id, c->stored,
-		    c->subscribers);
+		    "  subscribers: %" PRIu32,
+		    c->last_id, c->stored, c->subscribers);
 		break;
 	case INFO_XML:
 		reply_text(r, "<channel>\r\n  <name>");
 		put_xml_id(r, id);
-		put(r, "</name>\r\n"
+		put(r,
+		    "</name>\r\n"
 		    "  <published_messages>%" PRIu64 "</published_messages>"
 		    "\r\n  <stored_messages>%" PRIu32 "</stored_messages>\r\n"
 		    "  <subscribers>%" PRIu32 "</subscribers>\r\n</channel>",
@@ -152,11 +156,12 @@ put_channel(struct reply *r, enum info_format f, bool quoted,
 }
 
 void
-info_single(struct reply *r, enum info_format f, bool quoted,
-    const struct channel *c)
+info_single(
+    struct reply *r, enum info_format f, bool quoted, const struct channel *c)
 {
 	if (f == INFO_XML)
-		reply_text(r, "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>"
+		reply_text(r,
+		    "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>"
 		    "\r\n");
 	put_channel(r, f, quoted, c);
 	reply_text(r, f == INFO_XML ? "\r\n\r\n" : "\r\n");
@@ -176,7 +181,8 @@ put_list_head(struct reply *r, enum info_format f, bool quoted,
 	switch (f) {
 	case INFO_JSON:
 	case INFO_X_JSON:
-		put(r, "{\"hostname\": \"%s\", \"time\": \"%s\", "
+		put(r,
+		    "{\"hostname\": \"%s\", \"time\": \"%s\", "
 		    "\"channels\": %s%" PRIu64 "%s, "
 		    "\"wildcard_channels\": %s%" PRIu64 "%s, "
 		    "\"uptime\": %s%" PRIu64 "%s, \"infos\": [\r\n",
@@ -184,26 +190,32 @@ put_list_head(struct reply *r, enum info_format f, bool quoted,
 		    t->wildcard_channels, q, q, t->uptime_s, q);
 		break;
 	case INFO_PLAIN:
-		put(r, "hostname: %s, time: %s, channels: %" PRIu64
+		put(r,
+		    "hostname: %s, time: %s, channels: %" PRIu64
 		    ", wildcard_channels: %" PRIu64 ", uptime: %" PRIu64
-		    ", infos: \r\n", t->hostname, time_text, t->channels,
-		    t->wildcard_channels, t->uptime_s);
+		    ", infos: \r\n",
+		    t->hostname, time_text, t->channels, t->wildcard_channels,
+		    t->uptime_s);
 		break;
 	case INFO_YAML:
 	case INFO_X_YAML:
-		put(r, "hostname: %s\r\ntime: %s\r\nchannels: %" PRIu64
+		put(r,
+		    "hostname: %s\r\ntime: %s\r\nchannels: %" PRIu64
 		    "\r\nwildcard_channels: %" PRIu64 "\r\nuptime: %" PRIu64
-		    "\r\ninfos: \r\n", t->hostname, time_text, t->channels,
-		    t->wildcard_channels, t->uptime_s);
+		    "\r\ninfos: \r\n",
+		    t->hostname, time_text, t->channels, t->wildcard_channels,
+		    t->uptime_s);
 		break;
 	case INFO_XML:
-		put(r, "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n"
+		put(r,
+		    "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n"
 		    "<root>\r\n  <hostname>%s</hostname>\r\n"
 		    "  <time>%s</time>\r\n  <channels>%" PRIu64 "</channels>"
 		    "\r\n  <wildcard_channels>%" PRIu64
 		    "</wildcard_channels>\r\n  <uptime>%" PRIu64 "</uptime>"
-		    "\r\n  <infos>\r\n", t->hostname, time_text, t->channels,
-		    t->wildcard_channels, t->uptime_s);
+		    "\r\n  <infos>\r\n",
+		    t->hostname, time_text, t->channels, t->wildcard_channels,
+		    t->uptime_s);
 		break;
 	}
 }

@@ -11,26 +11,30 @@
 #include "push/channel.h"
 
 enum info_format {
-	INFO_JSON, INFO_PLAIN, INFO_YAML, INFO_XML, INFO_X_JSON, INFO_X_YAML
+	INFO_JSON,
+	INFO_PLAIN,
+	INFO_YAML,
+	INFO_XML,
+	INFO_X_JSON,
+	INFO_X_YAML
 };
 
 /* What stands in the head of a list. */
 struct info_totals {
-	const char	*hostname;
-	int64_t		 now_s;
-	uint64_t	 channels;
-	uint64_t	 wildcard_channels;
-	uint64_t	 uptime_s;
+	const char *hostname;
+	int64_t now_s;
+	uint64_t channels;
+	uint64_t wildcard_channels;
+	uint64_t uptime_s;
 };
 
-enum info_format	 info_format_of(struct slice accept);
-const char		*info_content_type(enum info_format f);
+enum info_format info_format_of(struct slice accept);
+const char *info_content_type(enum info_format f);
 
 /* quoted: numbers of JSON in quotes, as before 0.5.2. */
-void	 info_single(struct reply *r, enum info_format f, bool quoted,
-	    const struct channel *c);
-void	 info_list(struct reply *r, enum info_format f, bool quoted,
-	    const struct info_totals *t, struct channel *const *channels,
-	    uint32_t n);
+void info_single(
+    struct reply *r, enum info_format f, bool quoted, const struct channel *c);
+void info_list(struct reply *r, enum info_format f, bool quoted,
+    const struct info_totals *t, struct channel *const *channels, uint32_t n);
 
 #endif

@@ -11,9 +11,9 @@
 
 #include "api/vars.h"
 
-#define BITRIX_TEMPLATE							\
-	"#!NGINXNMS!#{\"id\":~id~,\"channel\":\"~channel~\","		\
-	"\"tag\":\"~tag~\",\"time\":\"~time~\",\"eventid\":"		\
+#define BITRIX_TEMPLATE \
+	"#!NGINXNMS!#{\"id\":~id~,\"channel\":\"~channel~\"," \
+	"\"tag\":\"~tag~\",\"time\":\"~time~\",\"eventid\":" \
 	"\"~event-id~\",\"text\":~text~}#!NGINXNME!#"
 
 /*
@@ -21,7 +21,8 @@
  * The longest prefix wins, so subws stands for itself.
  */
 static const struct builtin builtins[] = {
-	{ "/bitrix/subws/", false, {
+	{ "/bitrix/subws/", false,
+	    {
 		{ "push_stream_compat", "0.4.0" },
 		{ "push_stream_subscriber", "websocket" },
 		{ "push_stream_channels_path", "$arg_CHANNEL_ID" },
@@ -30,8 +31,9 @@ static const struct builtin builtins[] = {
 		{ "push_stream_last_received_message_tag", "$arg_tag" },
 		{ "push_stream_last_received_message_time", "$arg_time" },
 		{ "push_stream_message_template", BITRIX_TEMPLATE },
-	} },
-	{ "/bitrix/sub", false, {
+	    } },
+	{ "/bitrix/sub", false,
+	    {
 		{ "push_stream_compat", "0.4.0" },
 		{ "push_stream_subscriber", "long-polling" },
 		{ "push_stream_allowed_origins", "*" },
@@ -43,13 +45,14 @@ static const struct builtin builtins[] = {
 		{ "push_stream_authorized_channels_only", "on" },
 		{ "push_stream_content_type", "text/html" },
 		{ "push_stream_message_template", BITRIX_TEMPLATE },
-	} },
-	{ "/bitrix/pub/", true, {
+	    } },
+	{ "/bitrix/pub/", true,
+	    {
 		{ "push_stream_compat", "0.4.0" },
 		{ "push_stream_publisher", "admin" },
 		{ "push_stream_channels_path", "$arg_CHANNEL_ID" },
 		{ "push_stream_store_messages", "on" },
-	} },
+	    } },
 };
 
 static void
@@ -135,8 +138,7 @@ layout_free(struct layout **lp)
 }
 
 int
-layout_add_location(struct layout *l, const char *prefix,
-    struct location **out)
+layout_add_location(struct layout *l, const char *prefix, struct location **out)
 {
 	struct location *loc, **end;
 
@@ -172,8 +174,8 @@ layout_set(struct layout *l, struct location *loc, struct slice name,
 		return ERR_CONFIG;
 	}
 	if (loc == NULL) {
-		err = settings_set(&l->settings, name, value, SETTINGS_GLOBAL,
-		    why);
+		err = settings_set(
+		    &l->settings, name, value, SETTINGS_GLOBAL, why);
 		return err != 0 ? err : rules_add(&l->global, name, value);
 	}
 	err = settings_init(&scratch);
@@ -191,7 +193,7 @@ rules_apply(const struct rules *r, struct settings *s,
 	int err = 0;
 
 	for (const struct rule *rule = r->first; rule != NULL && err == 0;
-	    rule = rule->next)
+	     rule = rule->next)
 		err = settings_set(s, rule->name, rule->value, from, why);
 	return err;
 }
@@ -202,7 +204,7 @@ layout_check(const struct layout *l, char why[SETTINGS_WHY_SIZE])
 	int err = settings_check(&l->settings, why);
 
 	for (const struct location *loc = l->locations; loc != NULL && err == 0;
-	    loc = loc->next) {
+	     loc = loc->next) {
 		struct settings s;
 
 		err = settings_init(&s);
@@ -210,8 +212,8 @@ layout_check(const struct layout *l, char why[SETTINGS_WHY_SIZE])
 			return err;
 		err = rules_apply(&l->global, &s, SETTINGS_GLOBAL, why);
 		if (err == 0)
-			err = rules_apply(&loc->rules, &s, SETTINGS_LOCATION,
-			    why);
+			err = rules_apply(
+			    &loc->rules, &s, SETTINGS_LOCATION, why);
 		if (err == 0)
 			err = settings_check(&s, why);
 		settings_release(&s);
@@ -233,9 +235,10 @@ layout_find(const struct layout *l, struct slice uri)
 	const struct location *best = NULL;
 
 	for (const struct location *loc = l->locations; loc != NULL;
-	    loc = loc->next) {
-		if (starts_with(uri, loc->prefix) && (best == NULL ||
-		    strlen(loc->prefix) > strlen(best->prefix)))
+	     loc = loc->next) {
+		if (starts_with(uri, loc->prefix) &&
+		    (best == NULL ||
+			strlen(loc->prefix) > strlen(best->prefix)))
 			best = loc;
 	}
 	return best;

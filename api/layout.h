@@ -13,54 +13,53 @@
 #include "base/cidr.h"
 
 struct rule {
-	struct rule	*next;
-	struct slice	 name, value;	/* owned */
+	struct rule *next;
+	struct slice name, value; /* owned */
 };
 
 struct rules {
-	struct rule	*first, **last;
-	bool		 names_role;	/* says what the location is */
+	struct rule *first, **last;
+	bool names_role; /* says what the location is */
 };
 
 struct location {
-	struct location	*next;
-	char		*prefix;
-	struct rules	 rules;
+	struct location *next;
+	char *prefix;
+	struct rules rules;
 };
 
 struct layout {
-	struct rules	 global;
-	struct location	*locations;
-	struct cidr_list publish_from;	/* of the built-in publisher */
-	struct settings	 settings;	/* global ones, for what is store-wide */
+	struct rules global;
+	struct location *locations;
+	struct cidr_list publish_from; /* of the built-in publisher */
+	struct settings settings;      /* global ones, for what is store-wide */
 };
 
-struct layout	*layout_new(void);	/* NULL: no memory */
-void		 layout_free(struct layout **l);
+struct layout *layout_new(void); /* NULL: no memory */
+void layout_free(struct layout **l);
 
 /* ERR_EXISTS: the prefix stands there already. */
-int	 layout_add_location(struct layout *l, const char *prefix,
-	    struct location **out) MUST_CHECK;
+int layout_add_location(
+    struct layout *l, const char *prefix, struct location **out) MUST_CHECK;
 
 /* loc NULL: global.  Results and `why` as of settings_set(). */
-int	 layout_set(struct layout *l, struct location *loc,
-	    struct slice name, struct slice value,
-	    char why[SETTINGS_WHY_SIZE]) MUST_CHECK;
+int layout_set(struct layout *l, struct location *loc, struct slice name,
+    struct slice value, char why[SETTINGS_WHY_SIZE]) MUST_CHECK;
 
 /* Do each location's settings fit together?  ERR_CONFIG and `why`. */
-int	 layout_check(const struct layout *l, char why[SETTINGS_WHY_SIZE])
-	    MUST_CHECK;
+int layout_check(
+    const struct layout *l, char why[SETTINGS_WHY_SIZE]) MUST_CHECK;
 
 /* The block with the longest prefix of the URI, or NULL. */
 const struct location *layout_find(const struct layout *l, struct slice uri);
 
 /* The built-in Bitrix layout's location, or NULL. */
 struct builtin {
-	const char	*prefix;
-	bool		 trusted_only;	/* REMOTE_ADDR in publish_from */
-	const char	*rules[11][2];	/* up to a NULL name */
+	const char *prefix;
+	bool trusted_only;	  /* REMOTE_ADDR in publish_from */
+	const char *rules[11][2]; /* up to a NULL name */
 };
 const struct builtin *layout_builtin(struct slice uri);
-#define BUILTIN_MAX_CHANNEL_ID_LENGTH	32
+#define BUILTIN_MAX_CHANNEL_ID_LENGTH 32
 
 #endif

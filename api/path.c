@@ -27,8 +27,7 @@ path_take_backtrack(struct path_item *it)
 	for (size_t i = at; i < it->id.len; i++) {
 		uint32_t digit = (uint32_t)(it->id.ptr[i] - '0');
 
-		n = n > (UINT32_MAX - digit) / 10 ? UINT32_MAX :
-		    n * 10 + digit;
+		n = n > (UINT32_MAX - digit) / 10 ? UINT32_MAX : n * 10 + digit;
 		if (n == UINT32_MAX)
 			break;
 	}
@@ -44,8 +43,8 @@ path_parse(struct slice text, struct path *out)
 	out->n = 0;
 	while (at < text.len) {
 		const char *slash = memchr(text.ptr + at, '/', text.len - at);
-		size_t end = slash != NULL ? (size_t)(slash - text.ptr) :
-		    text.len;
+		size_t end =
+		    slash != NULL ? (size_t)(slash - text.ptr) : text.len;
 		struct path_item *it;
 
 		if (out->n == PATH_CHANNELS_MAX)
@@ -94,7 +93,7 @@ path_decode(struct slice text, struct buf *out)
 				break;
 			low = hex_digit(text.ptr[i++]);
 			if (low < 0)
-				continue;	/* the whole escape is */
+				continue; /* the whole escape is */
 			c = (char)(high << 4 | low);
 		}
 		out->data[out->len++] = c;
@@ -102,8 +101,8 @@ path_decode(struct slice text, struct buf *out)
 			/* Decoding ends here; what follows is cut off, but
 			 * only if something was decoded before. */
 			if (out->len - start == i)
-				return buf_append(out, text.ptr + i,
-				    text.len - i);
+				return buf_append(
+				    out, text.ptr + i, text.len - i);
 			break;
 		}
 	}

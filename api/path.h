@@ -9,22 +9,22 @@
 #include "base/base.h"
 #include "base/buf.h"
 
-#define PATH_CHANNELS_MAX	1000	/* of one request */
+#define PATH_CHANNELS_MAX 1000 /* of one request */
 
 struct path_item {
-	struct slice	id;		/* inside the path; may be empty */
-	uint32_t	backtrack;	/* 0: none; UINT32_MAX: all */
+	struct slice id;    /* inside the path; may be empty */
+	uint32_t backtrack; /* 0: none; UINT32_MAX: all */
 };
 
 struct path {
 	struct path_item item[PATH_CHANNELS_MAX];
-	uint32_t	n;
+	uint32_t n;
 };
 
 /* ERR_TOOBIG: more channels than a request may name. */
-int	 path_parse(struct slice text, struct path *out) MUST_CHECK;
+int path_parse(struct slice text, struct path *out) MUST_CHECK;
 
 /* URL-decode once, with nginx's rules for URIs (section 5.2). */
-int	 path_decode(struct slice text, struct buf *out) MUST_CHECK;
+int path_decode(struct slice text, struct buf *out) MUST_CHECK;
 
 #endif

@@ -52,8 +52,8 @@ publisher_info(const struct call *c, enum info_format format)
 	reply_start(&reply, &a->out, 200);
 	reply_field_text(&reply, "Content-Type", info_content_type(format));
 	if (reply.err == 0)
-		reply.err = buf_printf(reply.b, "Content-Length: %zu\r\n",
-		    body->len);
+		reply.err =
+		    buf_printf(reply.b, "Content-Length: %zu\r\n", body->len);
 	call_cors(c, &reply);
 	reply_no_cache(&reply);
 	reply_body(&reply);
@@ -78,8 +78,8 @@ publish_done(void *arg, int err)
 		call_explain(&c, 200, NULL);
 	} else {
 		/* It was parsed before, so it parses again. */
-		err = path_parse((struct slice){ w->text, w->path_len },
-		    &c.api->path);
+		err = path_parse(
+		    (struct slice){ w->text, w->path_len }, &c.api->path);
 		assert(err == 0);
 		/* A deletion may have overtaken it: published all the same. */
 		if (!publisher_info(&c, w->format))
@@ -171,8 +171,9 @@ publisher_post(struct call *c)
 		event_type = &c->query.event_type;
 	msg = msg_new(body->data, body->len, event_id, event_type,
 	    hub_now_s(a->hub) + ttl);
-	w = wait_new(c, WAIT_PUBLISH, (struct slice){
-	    a->value[COMPLEX_PATH].data, a->value[COMPLEX_PATH].len });
+	w = wait_new(c, WAIT_PUBLISH,
+	    (struct slice){
+		a->value[COMPLEX_PATH].data, a->value[COMPLEX_PATH].len });
 	if (msg == NULL || w == NULL) {
 		msg_unref(&msg);
 		err = ERR_NOMEM;
@@ -222,8 +223,8 @@ publisher_delete(struct call *c)
 		call_error(c, ERR_NOMEM);
 		return;
 	}
-	err = hub_delete(a->hub, a->channels, n, text, delete_done, w,
-	    &w->on.token);
+	err = hub_delete(
+	    a->hub, a->channels, n, text, delete_done, w, &w->on.token);
 	if (err != 0) {
 		(void)wait_call(w);
 		wait_free(&w);
@@ -251,8 +252,8 @@ publisher_handle(struct call *c)
 	}
 	if (!is_post(method) && !slice_is(method, "GET") &&
 	    !(admin && slice_is(method, "DELETE"))) {
-		call_method_not_allowed(c, admin ? "GET, POST, PUT, DELETE" :
-		    "GET, POST, PUT");
+		call_method_not_allowed(
+		    c, admin ? "GET, POST, PUT, DELETE" : "GET, POST, PUT");
 		return;
 	}
 	if (!call_path(c))

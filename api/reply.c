@@ -2,8 +2,8 @@
 #include "api/reply.h"
 
 static const struct {
-	int		 status;
-	const char	*line;
+	int status;
+	const char *line;
 } status_lines[] = {
 	{ 200, "Status: 200 OK\r\n" },
 	{ 304, "Status: 304 Not Modified\r\n" },
@@ -52,8 +52,7 @@ reply_field(struct reply *r, const char *name, struct slice value)
 {
 	/* A value with a line end in it would be a second header line. */
 	for (size_t i = 0; i < value.len; i++) {
-		if ((unsigned char)value.ptr[i] < 0x20 &&
-		    value.ptr[i] != '\t')
+		if ((unsigned char)value.ptr[i] < 0x20 && value.ptr[i] != '\t')
 			return;
 	}
 	reply_text(r, name);
@@ -71,7 +70,8 @@ reply_field_text(struct reply *r, const char *name, const char *value)
 void
 reply_no_cache(struct reply *r)
 {
-	reply_text(r, "Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\n"
+	reply_text(r,
+	    "Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\n"
 	    "Cache-Control: no-cache, no-store, must-revalidate\r\n");
 }
 

@@ -12,26 +12,25 @@
 #include "base/buf.h"
 #include "base/payload.h"
 
-#define REPLY_MAX	(64u * 1024 * 1024)
+#define REPLY_MAX (256u * 1024 * 1024)
 
 struct reply {
-	struct buf	*b;
-	int		 err;
+	struct buf *b;
+	int err;
 };
 
-void	 reply_start(struct reply *r, struct buf *scratch, int status);
-void	 reply_field(struct reply *r, const char *name, struct slice value);
-void	 reply_field_text(struct reply *r, const char *name,
-	    const char *value);
+void reply_start(struct reply *r, struct buf *scratch, int status);
+void reply_field(struct reply *r, const char *name, struct slice value);
+void reply_field_text(struct reply *r, const char *name, const char *value);
 /* "Expires" and "Cache-Control" of section 4. */
-void	 reply_no_cache(struct reply *r);
+void reply_no_cache(struct reply *r);
 /* End of the head; body bytes follow in r->b. */
-void	 reply_body(struct reply *r);
+void reply_body(struct reply *r);
 /* "Content-Length: 0" and the end of the head. */
-void	 reply_header_only(struct reply *r);
-void	 reply_bytes(struct reply *r, const void *data, size_t len);
-void	 reply_text(struct reply *r, const char *text);
+void reply_header_only(struct reply *r);
+void reply_bytes(struct reply *r, const void *data, size_t len);
+void reply_text(struct reply *r, const char *text);
 /* The answer, or NULL when something did not fit. */
-struct payload	*reply_take(struct reply *r);
+struct payload *reply_take(struct reply *r);
 
 #endif

@@ -1,8 +1,8 @@
 /* api/request.c - CGI variables in one buffer, named by offsets. */
 #include "api/request.h"
 
-#define PARAMS_MAX	512	/* pairs; nginx sends about 30, */
-#define PARAMS_BYTES	1536	/* of about this many bytes */
+#define PARAMS_MAX 512	  /* pairs; nginx sends about 30, */
+#define PARAMS_BYTES 1536 /* of about this many bytes */
 
 void
 params_init(struct params *p, size_t max_bytes)
@@ -55,7 +55,7 @@ params_add(struct params *p, struct slice name, struct slice value)
 		return err;
 	}
 	p->list[p->n++] = (struct param){ (uint32_t)at, (uint32_t)name.len,
-	    (uint32_t)(at + name.len), (uint32_t)value.len };
+		(uint32_t)(at + name.len), (uint32_t)value.len };
 	return 0;
 }
 

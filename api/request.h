@@ -22,38 +22,38 @@ struct request;
 typedef void request_reply_f(struct request *r, struct payload *answer);
 
 struct request_ops {
-	const char		*name;	/* "fastcgi", "scgi" */
-	request_reply_f		*reply;
+	const char *name; /* "fastcgi", "scgi" */
+	request_reply_f *reply;
 };
 
 /* One CGI variable inside params.raw. */
 struct param {
-	uint32_t	name, name_len;
-	uint32_t	value, value_len;
+	uint32_t name, name_len;
+	uint32_t value, value_len;
 };
 
 struct params {
-	struct buf	 raw;		/* name and value bytes */
-	struct param	*list;
-	uint32_t	 n, cap;
+	struct buf raw; /* name and value bytes */
+	struct param *list;
+	uint32_t n, cap;
 };
 
 struct request {
 	const struct request_ops *ops;
-	struct params	 params;
-	struct buf	 body;
+	struct params params;
+	struct buf body;
 	/* the api's: what it waits for */
-	void		*wait;		/* struct wait, or NULL */
-	bool		 control;	/* came by the control socket */
+	void *wait;   /* struct wait_state, or NULL */
+	bool control; /* came by the control socket */
 };
 
-void	 params_init(struct params *p, size_t max_bytes);
-void	 params_release(struct params *p);
+void params_init(struct params *p, size_t max_bytes);
+void params_release(struct params *p);
 /* Append one pair.  ERR_TOOBIG: more bytes or pairs than allowed. */
-int	 params_add(struct params *p, struct slice name, struct slice value)
-	    MUST_CHECK;
+int params_add(
+    struct params *p, struct slice name, struct slice value) MUST_CHECK;
 /* The value of the first pair of this name; NULL ptr when absent. */
-struct slice	 params_get(const struct params *p, const char *name);
+struct slice params_get(const struct params *p, const char *name);
 
 /* Of a pair that was added, so there are bytes to point into. */
 static inline struct slice
@@ -68,9 +68,9 @@ param_value(const struct params *p, const struct param *q)
 	return (struct slice){ p->raw.data + q->value, q->value_len };
 }
 
-void	 request_init(struct request *r, const struct request_ops *ops,
-	    size_t max_params, size_t max_body);
+void request_init(struct request *r, const struct request_ops *ops,
+    size_t max_params, size_t max_body);
 /* Free parameters and body: a parked request needs neither. */
-void	 request_shed(struct request *r);
+void request_shed(struct request *r);
 
 #endif

@@ -13,29 +13,43 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define HEADER_FILE_MAX	65536
+#define HEADER_FILE_MAX 65536
 
 enum type {
-	TYPE_PUBLISHER, TYPE_SUBSCRIBER, TYPE_STATISTICS, TYPE_WEBSOCKET,
-	TYPE_COMPAT, TYPE_COMPLEX, TYPE_FLAG, TYPE_TEXT, TYPE_TEMPLATE,
-	TYPE_FILE, TYPE_COUNT, TYPE_MSEC, TYPE_SECONDS
+	TYPE_PUBLISHER,
+	TYPE_SUBSCRIBER,
+	TYPE_STATISTICS,
+	TYPE_WEBSOCKET,
+	TYPE_COMPAT,
+	TYPE_COMPLEX,
+	TYPE_FLAG,
+	TYPE_TEXT,
+	TYPE_TEMPLATE,
+	TYPE_FILE,
+	TYPE_COUNT,
+	TYPE_MSEC,
+	TYPE_SECONDS
 };
 
-enum scope { SCOPE_LOCATION, SCOPE_STORE, SCOPE_ACCEPTED };
+enum scope {
+	SCOPE_LOCATION,
+	SCOPE_STORE,
+	SCOPE_ACCEPTED
+};
 
 struct directive {
-	const char	*name;
-	size_t		 name_len;
-	enum type	 type;
-	enum scope	 scope;
-	size_t		 offset;
-	const char	*initial;	/* NULL: not set */
+	const char *name;
+	size_t name_len;
+	enum type type;
+	enum scope scope;
+	size_t offset;
+	const char *initial; /* NULL: not set */
 };
 
 static const struct directive directives[] = {
 #define SETTING(name, type, scope, field, initial, help) \
-	{ #name, sizeof(#name) - 1, TYPE_##type, SCOPE_##scope,		\
-	    offsetof(struct settings, field), initial },
+	{ #name, sizeof(#name) - 1, TYPE_##type, SCOPE_##scope, \
+		offsetof(struct settings, field), initial },
 #include "api/settings.tbl"
 #undef SETTING
 };
@@ -55,7 +69,7 @@ static const char *const compat_names[] = {
 };
 
 static int PRINTF_LIKE(2, 3)
-wrong(char why[SETTINGS_WHY_SIZE], const char *fmt, ...)
+    wrong(char why[SETTINGS_WHY_SIZE], const char *fmt, ...)
 {
 	va_list ap;
 
@@ -101,12 +115,17 @@ static bool
 parse_time_unit(struct slice v, size_t *at, uint64_t *ms)
 {
 	static const struct {
-		const char	*name;
-		uint64_t	 ms;
+		const char *name;
+		uint64_t ms;
 	} units[] = {
-		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 },
-		{ "h", 3600000 }, { "d", 86400000 }, { "w", 604800000 },
-		{ "M", UINT64_C(2592000000) }, { "y", UINT64_C(31536000000) },
+		{ "ms", 1 },
+		{ "s", 1000 },
+		{ "m", 60000 },
+		{ "h", 3600000 },
+		{ "d", 86400000 },
+		{ "w", 604800000 },
+		{ "M", UINT64_C(2592000000) },
+		{ "y", UINT64_C(31536000000) },
 	};
 	size_t left = v.len - *at;
 
@@ -117,8 +136,8 @@ parse_time_unit(struct slice v, size_t *at, uint64_t *ms)
 	for (size_t i = 0; i < COUNT_OF(units); i++) {
 		size_t len = strlen(units[i].name);
 
-		if (left >= len && memcmp(v.ptr + *at, units[i].name,
-		    len) == 0) {
+		if (left >= len &&
+		    memcmp(v.ptr + *at, units[i].name, len) == 0) {
 			*at += len;
 			*ms = units[i].ms;
 			return true;
@@ -140,8 +159,7 @@ parse_time_ms(struct slice v, uint64_t *ms)
 			continue;
 		}
 		if (!parse_digits(v, &at, &n) ||
-		    !parse_time_unit(v, &at, &unit) ||
-		    n > INT64_MAX / 4 / unit)
+		    !parse_time_unit(v, &at, &unit) || n > INT64_MAX / 4 / unit)
 			return false;
 		sum += n * unit;
 		if (sum > INT64_MAX / 4)
@@ -161,13 +179,16 @@ parse_size(struct slice v, uint64_t *bytes)
 		return false;
 	if (at + 1 == v.len) {
 		switch (v.ptr[at]) {
-		case 'k': case 'K':
+		case 'k':
+		case 'K':
 			unit = 1024;
 			break;
-		case 'm': case 'M':
+		case 'm':
+		case 'M':
 			unit = 1024 * 1024;
 			break;
-		case 'g': case 'G':
+		case 'g':
+		case 'G':
 			unit = 1024 * 1024 * 1024;
 			break;
 		default:
@@ -234,8 +255,10 @@ set_file(char **field, struct slice path, char why[SETTINGS_WHY_SIZE])
 	name[path.len] = '\0';
 	f = fopen(name, "re");
 	if (f == NULL)
-		return wrong(why, "unable to open file \"%s\" for header "
-		    "template: %s", name, strerror(errno));
+		return wrong(why,
+		    "unable to open file \"%s\" for header "
+		    "template: %s",
+		    name, strerror(errno));
 	text = malloc(HEADER_FILE_MAX + 1);
 	if (text == NULL) {
 		(void)fclose(f);
@@ -262,7 +285,8 @@ set_role(struct settings *s, const struct directive *d, struct slice v,
 	case TYPE_PUBLISHER:
 		if (v.len != 0 && !slice_is_nocase(v, "normal") &&
 		    !slice_is_nocase(v, "admin"))
-			return wrong(why, "invalid push_stream_publisher mode "
+			return wrong(why,
+			    "invalid push_stream_publisher mode "
 			    "value: %.*s, accepted values (normal, admin)",
 			    (int)MIN_OF(v.len, 64), v.ptr);
 		s->role = ROLE_PUBLISHER;
@@ -276,9 +300,11 @@ set_role(struct settings *s, const struct directive *d, struct slice v,
 				return 0;
 			}
 		}
-		return wrong(why, "invalid push_stream_subscriber mode value: "
+		return wrong(why,
+		    "invalid push_stream_subscriber mode value: "
 		    "%.*s, accepted values (streaming, polling, long-polling, "
-		    "eventsource, websocket)", (int)MIN_OF(v.len, 64), v.ptr);
+		    "eventsource, websocket)",
+		    (int)MIN_OF(v.len, 64), v.ptr);
 	case TYPE_WEBSOCKET:
 		s->role = ROLE_SUBSCRIBER;
 		s->mode = MODE_WEBSOCKET;
@@ -316,9 +342,10 @@ set_number(const struct directive *d, void *field, struct slice v,
 		*(uint32_t *)field = (uint32_t)n;
 	} else {
 		if (!parse_time_ms(v, &n))
-			return wrong(why, "\"%.*s\" is not a time such as 40, "
-			    "40s, 5m or 1h 30m", (int)MIN_OF(v.len, 64),
-			    v.ptr);
+			return wrong(why,
+			    "\"%.*s\" is not a time such as 40, "
+			    "40s, 5m or 1h 30m",
+			    (int)MIN_OF(v.len, 64), v.ptr);
 		if (d->type == TYPE_SECONDS) {
 			n /= 1000;
 			*(int64_t *)field = (int64_t)n;
@@ -352,7 +379,8 @@ directive_set(const struct directive *d, struct settings *s, struct slice v,
 	case TYPE_TEXT:
 		if (d->offset == offsetof(struct settings, content_type) &&
 		    !is_header_text(v))
-			return wrong(why, "a content type has no control "
+			return wrong(why,
+			    "a content type has no control "
 			    "characters");
 		return set_text(field, v);
 	case TYPE_COMPLEX:
@@ -385,12 +413,14 @@ settings_set(struct settings *s, struct slice name, struct slice value,
 		return SETTINGS_IGNORED;
 	}
 	if (d->scope == SCOPE_STORE && from == SETTINGS_PARAMETER) {
-		(void)wrong(why, "it is store-wide: set it in holdfast.conf, "
+		(void)wrong(why,
+		    "it is store-wide: set it in holdfast.conf, "
 		    "outside location blocks");
 		return SETTINGS_IGNORED;
 	}
 	if (d->scope == SCOPE_STORE && from == SETTINGS_LOCATION)
-		return wrong(why, "it is store-wide and does not stand in a "
+		return wrong(why,
+		    "it is store-wide and does not stand in a "
 		    "location block");
 	if (d->type == TYPE_FILE && from == SETTINGS_PARAMETER) {
 		(void)wrong(why, "files are read for holdfast.conf only");
@@ -411,8 +441,8 @@ settings_init(struct settings *s)
 
 		if (d->initial == NULL)
 			continue;
-		err = directive_set(d, s, (struct slice){ d->initial,
-		    strlen(d->initial) }, why);
+		err = directive_set(d, s,
+		    (struct slice){ d->initial, strlen(d->initial) }, why);
 		if (err != 0) {
 			settings_release(s);
 			return err;
@@ -432,8 +462,8 @@ void
 settings_release(struct settings *s)
 {
 	for (size_t i = 0; i < COUNT_OF(directives); i++) {
-		char **field = (char **)(void *)((char *)s +
-		    directives[i].offset);
+		char **field =
+		    (char **)(void *)((char *)s + directives[i].offset);
 
 		if (!is_text(directives[i].type))
 			continue;
@@ -448,12 +478,14 @@ settings_check(const struct settings *s, char why[SETTINGS_WHY_SIZE])
 	if (s->wildcard_channel_max_qtd == 0)
 		return 0;
 	if (s->wildcard_channel_prefix[0] == '\0')
-		return wrong(why, "cannot set wildcard channel max qtd if "
+		return wrong(why,
+		    "cannot set wildcard channel max qtd if "
 		    "push_stream_wildcard_channel_prefix is not set or "
 		    "blank.");
 	if (s->max_number_of_wildcard_channels != 0 &&
 	    s->max_number_of_wildcard_channels < s->wildcard_channel_max_qtd)
-		return wrong(why, "max number of wildcard channels cannot be "
+		return wrong(why,
+		    "max number of wildcard channels cannot be "
 		    "smaller than value in "
 		    "push_stream_wildcard_channel_max_qtd.");
 	return 0;
@@ -479,12 +511,6 @@ const char *
 settings_name(size_t i)
 {
 	return i < COUNT_OF(directives) ? directives[i].name : NULL;
-}
-
-bool
-settings_is_store_wide(size_t i)
-{
-	return directives[i].scope == SCOPE_STORE;
 }
 
 /* An older name of a directive that stands above it in the table. */
@@ -525,13 +551,13 @@ settings_show(const struct settings *s, size_t i, char *out, size_t out_size)
 	case TYPE_COMPAT:
 		return snprintf(out, out_size, "%s", compat_names[s->compat]);
 	case TYPE_FLAG:
-		return snprintf(out, out_size, "%s",
-		    *(const bool *)field ? "on" : "off");
+		return snprintf(
+		    out, out_size, "%s", *(const bool *)field ? "on" : "off");
 	case TYPE_COUNT:
 		n = *(const uint32_t *)field;
 		break;
 	case TYPE_SECONDS:
-		n = (uint64_t)*(const int64_t *)field;
+		n = (uint64_t) * (const int64_t *)field;
 		break;
 	case TYPE_MSEC:
 		n = *(const uint64_t *)field;

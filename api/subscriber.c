@@ -48,8 +48,7 @@ reader_head(const struct call *c, struct reply *r, int status, int64_t time_s,
     int64_t tag)
 {
 	reply_start(r, &c->api->out, status);
-	reply_field_text(r, "Content-Type",
-	    c->endpoint->settings.content_type);
+	reply_field_text(r, "Content-Type", c->endpoint->settings.content_type);
 	position_fields(c, r, time_s, tag, false);
 	call_cors(c, r);
 	reply_no_cache(r);
@@ -57,11 +56,11 @@ reader_head(const struct call *c, struct reply *r, int status, int64_t time_s,
 }
 
 static void
-reader_head_at(const struct call *c, struct reply *r, int status,
-    uint64_t position)
+reader_head_at(
+    const struct call *c, struct reply *r, int status, uint64_t position)
 {
-	reader_head(c, r, status, (int64_t)cursor_time(position),
-	    cursor_tag(position));
+	reader_head(
+	    c, r, status, (int64_t)cursor_time(position), cursor_tag(position));
 }
 
 static void
@@ -72,8 +71,7 @@ render(const struct call *c, struct reply *r, const struct template_values *v)
 }
 
 static void
-render_delivery(const struct call *c, struct reply *r,
-    const struct delivery *d)
+render_delivery(const struct call *c, struct reply *r, const struct delivery *d)
 {
 	struct template_values v = {
 		.id = (int64_t)d->id,
@@ -89,8 +87,8 @@ render_delivery(const struct call *c, struct reply *r,
 }
 
 static struct payload *
-reader_answer(const struct call *c, const struct delivery *d, size_t n,
-    uint64_t position)
+reader_answer(
+    const struct call *c, const struct delivery *d, size_t n, uint64_t position)
 {
 	const struct settings *s = &c->endpoint->settings;
 	struct reply r;
@@ -107,11 +105,30 @@ reader_answer(const struct call *c, const struct delivery *d, size_t n,
 
 static bool
 rendered_for(const struct rendered *last, const struct call *c,
-    uint64_t cursor)
+    uint64_t channel, int64_t id, uint64_t position)
 {
-	return last->endpoint == c->endpoint && last->cursor == cursor &&
+	return last->endpoint == c->endpoint && last->channel == channel &&
+	    last->id == id && last->position == position &&
 	    last->origin_len == c->origin.len &&
 	    memcmp(last->origin, c->origin.ptr, c->origin.len) == 0;
+}
+
+static void
+rendered_keep(struct rendered *last, const struct call *c, uint64_t channel,
+    int64_t id, uint64_t position, struct payload *answer)
+{
+	if (answer == NULL || c->origin.len > sizeof(last->origin))
+		return;
+	payload_unref(&last->answer);
+	endpoint_unref(&last->endpoint);
+	last->endpoint = endpoint_ref(c->endpoint);
+	last->channel = channel;
+	last->id = id;
+	last->position = position;
+	last->origin_len = c->origin.len;
+	if (c->origin.len != 0)
+		memcpy(last->origin, c->origin.ptr, c->origin.len);
+	last->answer = payload_ref(answer);
 }
 
 /*
@@ -122,20 +139,13 @@ static struct payload *
 live_answer(const struct call *c, const struct delivery *d)
 {
 	struct rendered *last = &c->api->rendered;
+	int64_t id = (int64_t)d->id;
 	struct payload *answer;
 
-	if (rendered_for(last, c, d->cursor))
+	if (rendered_for(last, c, d->channel->number, id, d->cursor))
 		return payload_ref(last->answer);
 	answer = reader_answer(c, d, 1, d->cursor);
-	if (answer == NULL || c->origin.len > sizeof(last->origin))
-		return answer;
-	payload_unref(&last->answer);
-	endpoint_unref(&c->api->endpoints, &last->endpoint);
-	last->endpoint = endpoint_ref(c->endpoint);
-	last->cursor = d->cursor;
-	last->origin_len = c->origin.len;
-	memcpy(last->origin, c->origin.ptr, c->origin.len);
-	last->answer = payload_ref(answer);
+	rendered_keep(last, c, d->channel->number, id, d->cursor, answer);
 	return answer;
 }
 
@@ -149,14 +159,14 @@ reader_call(struct wait_state *w)
 static void
 send_payload(const struct call *c, struct payload *answer)
 {
-	c->request->ops->reply(c->request, answer != NULL ? answer :
-	    c->api->no_memory);
+	c->request->ops->reply(
+	    c->request, answer != NULL ? answer : c->api->no_memory);
 	payload_unref(&answer);
 }
 
 static void
-reader_deliver(void *sess, const struct delivery *d, size_t n,
-    uint64_t position)
+reader_deliver(
+    void *sess, const struct delivery *d, size_t n, uint64_t position)
 {
 	struct wait_state *w = sess;
 	struct call c = reader_call(w);
@@ -169,14 +179,17 @@ reader_deliver(void *sess, const struct delivery *d, size_t n,
 }
 
 /* A message of our own making: deleted or timed out. */
-static void
-send_special(const struct call *c, int64_t id, struct slice channel,
+static struct payload *
+special_answer(const struct call *c, int64_t id, struct slice channel,
     struct slice text, uint64_t position)
 {
 	const struct settings *s = &c->endpoint->settings;
 	struct template_values v = {
-		.id = id, .channel = channel, .text = text,
-		.event_id = { "", 0 }, .event_type = { "", 0 },
+		.id = id,
+		.channel = channel,
+		.text = text,
+		.event_id = { "", 0 },
+		.event_type = { "", 0 },
 	};
 	struct reply r;
 
@@ -185,7 +198,8 @@ send_special(const struct call *c, int64_t id, struct slice channel,
 	reply_text(&r, s->header_template);
 	render(c, &r, &v);
 	reply_text(&r, s->footer_template);
-	api_send(c->api, c->request, &r);
+	c->api->stats->renders++;
+	return reply_take(&r);
 }
 
 static void
@@ -196,8 +210,10 @@ send_timeout(const struct call *c, uint64_t position)
 
 	c->api->stats->poll_timeouts++;
 	if (c->endpoint->settings.timeout_with_body) {
-		send_special(c, MESSAGE_ID_TIMED_OUT, (struct slice){ "", 0 },
-		    (struct slice){ text, sizeof(text) - 1 }, position);
+		send_payload(c,
+		    special_answer(c, MESSAGE_ID_TIMED_OUT,
+			(struct slice){ "", 0 },
+			(struct slice){ text, sizeof(text) - 1 }, position));
 		return;
 	}
 	reader_head_at(c, &r, 304, position);
@@ -230,14 +246,23 @@ reader_empty(void *sess, uint64_t position)
 }
 
 static void
-reader_deleted(void *sess, const struct channel *ch, struct slice text,
-    uint64_t position)
+reader_deleted(
+    void *sess, const struct channel *ch, struct slice text, uint64_t position)
 {
 	struct wait_state *w = sess;
 	struct call c = reader_call(w);
+	struct rendered *last = &c.api->rendered;
+	struct payload *answer;
 
-	send_special(&c, MESSAGE_ID_DELETED, channel_name(ch), text,
-	    position);
+	if (rendered_for(last, &c, ch->number, MESSAGE_ID_DELETED, position)) {
+		answer = payload_ref(last->answer);
+	} else {
+		answer = special_answer(
+		    &c, MESSAGE_ID_DELETED, channel_name(ch), text, position);
+		rendered_keep(
+		    last, &c, ch->number, MESSAGE_ID_DELETED, position, answer);
+	}
+	send_payload(&c, answer);
 	wait_free(&w);
 }
 
@@ -271,20 +296,21 @@ reader_validate(const struct call *c)
 		wildcards += wildcard;
 		if (s->authorized_channels_only && !wildcard &&
 		    (ch == NULL || ch->stored == 0)) {
-			call_explain(c, 403,
-			    "Subscriber could not create channels.");
+			call_explain(
+			    c, 403, "Subscriber could not create channels.");
 			return false;
 		}
 		if (ch != NULL && store->max_subscribers_per_channel != 0 &&
 		    ch->subscribers >= store->max_subscribers_per_channel) {
-			call_explain(c, 403, "Subscribers limit per channel "
+			call_explain(c, 403,
+			    "Subscribers limit per channel "
 			    "has been exceeded.");
 			return false;
 		}
 	}
-	limit = s->wildcard_channel_max_qtd != 0 ?
-	    s->wildcard_channel_max_qtd :
-	    store->max_number_of_wildcard_channels;
+	limit = s->wildcard_channel_max_qtd != 0
+	    ? s->wildcard_channel_max_qtd
+	    : store->max_number_of_wildcard_channels;
 	if (limit != 0 && wildcards != 0 &&
 	    (wildcards > limit || wildcards == a->path.n)) {
 		call_explain(c, 403, "Subscribed too much wildcard channels.");
@@ -299,8 +325,7 @@ reader_channels(const struct call *c)
 	struct api *a = c->api;
 
 	for (uint32_t i = 0; i < a->path.n; i++) {
-		int err = hub_open(a->hub, a->path.item[i].id,
-		    &a->channels[i]);
+		int err = hub_open(a->hub, a->path.item[i].id, &a->channels[i]);
 
 		if (err != 0) {
 			call_error(c, err);
@@ -318,8 +343,8 @@ reader_value(const struct call *c, enum complex which, struct slice header,
 {
 	struct buf *value = &c->api->value[which];
 	bool set;
-	int err = endpoint_value(c->endpoint, c->request, &c->query, which,
-	    value, &set);
+	int err = endpoint_value(
+	    c->endpoint, c->request, &c->query, which, value, &set);
 
 	if (err != 0) {
 		call_error(c, err);
@@ -349,24 +374,24 @@ parse_tag(struct slice v)
 
 /* Section 7.3.  A time without a tag means "after that second". */
 static bool
-reader_position(const struct call *c, struct sub_position *pos,
-    int64_t *time_s, int64_t *tag)
+reader_position(const struct call *c, struct sub_position *pos, int64_t *time_s,
+    int64_t *tag)
 {
 	struct slice time_text, tag_text, event_id;
 
-	if (!reader_value(c, COMPLEX_TIME, c->query.if_modified_since,
-	    &time_text) ||
+	if (!reader_value(
+		c, COMPLEX_TIME, c->query.if_modified_since, &time_text) ||
 	    !reader_value(c, COMPLEX_TAG, c->query.if_none_match, &tag_text) ||
-	    !reader_value(c, COMPLEX_EVENT_ID, c->query.last_event_id,
-	    &event_id))
+	    !reader_value(
+		c, COMPLEX_EVENT_ID, c->query.last_event_id, &event_id))
 		return false;
 	*time_s = http_date_parse(time_text.ptr, time_text.len);
 	*tag = parse_tag(tag_text);
 	memset(pos, 0, sizeof(*pos));
 	if (*time_s >= 0) {
 		pos->by_position = true;
-		pos->after = cursor_make((uint64_t)*time_s, *tag >= 0 ?
-		    (uint64_t)*tag : CURSOR_TAG_MAX);
+		pos->after = cursor_make((uint64_t)*time_s,
+		    *tag >= 0 ? (uint64_t)*tag : CURSOR_TAG_MAX);
 	}
 	pos->by_event_id = event_id.len != 0;
 	pos->event_id = event_id;
@@ -394,9 +419,9 @@ static uint64_t
 reader_deadline(const struct call *c)
 {
 	const struct settings *s = &c->endpoint->settings;
-	uint64_t ttl = s->longpolling_connection_ttl_ms != 0 ?
-	    s->longpolling_connection_ttl_ms :
-	    s->subscriber_connection_ttl_ms;
+	uint64_t ttl = s->longpolling_connection_ttl_ms != 0
+	    ? s->longpolling_connection_ttl_ms
+	    : s->subscriber_connection_ttl_ms;
 
 	return ttl != 0 ? hub_now_ms(c->api->hub) + ttl : UINT64_MAX;
 }
@@ -420,8 +445,8 @@ reader_join(struct call *c, bool polling)
 	w->polling = polling;
 	w->own_time = time_s;
 	w->own_tag = tag;
-	err = hub_subscribe(a->hub, a->channels, a->backtracks, a->path.n,
-	    &pos, !polling, reader_deadline(c), &reader_ops, w, &w->on.sub);
+	err = hub_subscribe(a->hub, a->channels, a->backtracks, a->path.n, &pos,
+	    !polling, reader_deadline(c), &reader_ops, w, &w->on.sub);
 	if (err == 0) {
 		a->stats->parked++;
 		request_shed(c->request);
@@ -456,7 +481,8 @@ subscriber_handle(struct call *c)
 	}
 	mode = reader_mode(c);
 	if (mode != MODE_POLLING && mode != MODE_LONG_POLLING) {
-		call_explain(c, 501, "This push_stream_subscriber mode is not "
+		call_explain(c, 501,
+		    "This push_stream_subscriber mode is not "
 		    "served by this version.");
 		return;
 	}

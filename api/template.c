@@ -7,25 +7,33 @@
 #include "base/clock.h"
 
 enum piece_kind {
-	PIECE_LITERAL, PIECE_ID, PIECE_CHANNEL, PIECE_TEXT, PIECE_EVENT_ID,
-	PIECE_EVENT_TYPE, PIECE_TAG, PIECE_TIME, PIECE_SIZE
+	PIECE_LITERAL,
+	PIECE_ID,
+	PIECE_CHANNEL,
+	PIECE_TEXT,
+	PIECE_EVENT_ID,
+	PIECE_EVENT_TYPE,
+	PIECE_TAG,
+	PIECE_TIME,
+	PIECE_SIZE
 };
 
 struct piece {
-	enum piece_kind	kind;
-	struct slice	literal;
+	enum piece_kind kind;
+	struct slice literal;
 };
 
-struct template {
-	size_t		 n;
-	char		*text;
-	struct piece	 pieces[];
+struct template
+{
+	size_t n;
+	char *text;
+	struct piece pieces[];
 };
 
 static const struct {
-	const char	*name;
-	enum piece_kind	 kind;
-	enum compat	 since;
+	const char *name;
+	enum piece_kind kind;
+	enum compat since;
 } placeholders[] = {
 	{ "~id~", PIECE_ID, COMPAT_0_3_4 },
 	{ "~channel~", PIECE_CHANNEL, COMPAT_0_3_4 },
@@ -43,9 +51,9 @@ placeholder_at(const char *text, enum compat compat, size_t *len)
 {
 	for (size_t i = 0; i < COUNT_OF(placeholders); i++) {
 		size_t n = strlen(placeholders[i].name);
-		int differs = compat >= COMPAT_0_6_0 ?
-		    strncasecmp(text, placeholders[i].name, n) :
-		    strncmp(text, placeholders[i].name, n);
+		int differs = compat >= COMPAT_0_6_0
+		    ? strncasecmp(text, placeholders[i].name, n)
+		    : strncmp(text, placeholders[i].name, n);
 
 		if (differs == 0 && compat >= placeholders[i].since) {
 			*len = n;
@@ -60,7 +68,7 @@ template_literal(struct template *t, const char *from, const char *to)
 {
 	if (to != from)
 		t->pieces[t->n++] = (struct piece){ PIECE_LITERAL,
-		    { from, (size_t)(to - from) } };
+			{ from, (size_t)(to - from) } };
 }
 
 struct template *
@@ -83,8 +91,8 @@ template_new(const char *text, enum compat compat)
 		return NULL;
 	}
 	for (p = from = t->text; *p != '\0';) {
-		enum piece_kind kind = *p == '~' ?
-		    placeholder_at(p, compat, &len) : PIECE_LITERAL;
+		enum piece_kind kind =
+		    *p == '~' ? placeholder_at(p, compat, &len) : PIECE_LITERAL;
 
 		if (kind == PIECE_LITERAL) {
 			p++;
@@ -109,8 +117,8 @@ template_free(struct template **t)
 }
 
 static int
-piece_render(const struct piece *p, const struct template_values *v,
-    struct buf *out)
+piece_render(
+    const struct piece *p, const struct template_values *v, struct buf *out)
 {
 	char date[HTTP_DATE_SIZE];
 
@@ -139,8 +147,8 @@ piece_render(const struct piece *p, const struct template_values *v,
 }
 
 int
-template_render(const struct template *t, const struct template_values *v,
-    struct buf *out)
+template_render(
+    const struct template *t, const struct template_values *v, struct buf *out)
 {
 	int err = 0;
 

@@ -11,27 +11,26 @@
 #include "base/buf.h"
 #include "api/settings.h"
 
-struct template;		/* opaque; refers to no text but its own */
+struct template; /* opaque; refers to no text but its own */
 
 /* What a message looks like to a template. */
 struct template_values {
-	int64_t		id;		/* negative: ping, deleted, timeout */
-	struct slice	channel;
-	struct slice	text;
-	struct slice	event_id;
-	struct slice	event_type;
-	uint32_t	tag;
-	int64_t		time_s;
+	int64_t id; /* negative: ping, deleted, timeout */
+	struct slice channel;
+	struct slice text;
+	struct slice event_id;
+	struct slice event_type;
+	uint32_t tag;
+	int64_t time_s;
 };
 
-#define MESSAGE_ID_DELETED	(-2)
-#define MESSAGE_ID_TIMED_OUT	(-3)
+#define MESSAGE_ID_DELETED (-2)
+#define MESSAGE_ID_TIMED_OUT (-3)
 
 /* NULL: no memory. */
-struct template	*template_new(const char *text, enum compat compat);
-void		 template_free(struct template **t);
-int		 template_render(const struct template *t,
-		    const struct template_values *v, struct buf *out)
-		    MUST_CHECK;
+struct template *template_new(const char *text, enum compat compat);
+void template_free(struct template **t);
+int template_render(const struct template *t, const struct template_values *v,
+    struct buf *out) MUST_CHECK;
 
 #endif

@@ -5,8 +5,8 @@
 #include <strings.h>
 
 static const struct {
-	const char	*name;
-	const char	*param;
+	const char *name;
+	const char *param;
 } plain_vars[] = {
 	{ "args", "QUERY_STRING" },
 	{ "query_string", "QUERY_STRING" },
@@ -31,7 +31,7 @@ query_arg(struct slice query, struct slice name)
 		if (len > name.len && p[name.len] == '=' &&
 		    strncasecmp(p, name.ptr, name.len) == 0)
 			return (struct slice){ p + name.len + 1,
-			    len - name.len - 1 };
+				len - name.len - 1 };
 		at += len + 1;
 	}
 	return (struct slice){ NULL, 0 };
@@ -58,8 +58,9 @@ http_header(const struct params *p, struct slice name)
 	for (uint32_t i = 0; i < p->n; i++) {
 		struct slice n = param_name(p, &p->list[i]);
 
-		if (n.len == name.len && strncasecmp(n.ptr, name.ptr,
-		    name.len) == 0 && memcmp(n.ptr, "HTTP_", 5) == 0)
+		if (n.len == name.len &&
+		    strncasecmp(n.ptr, name.ptr, name.len) == 0 &&
+		    memcmp(n.ptr, "HTTP_", 5) == 0)
 			return param_value(p, &p->list[i]);
 	}
 	return (struct slice){ NULL, 0 };
@@ -72,8 +73,8 @@ var_value(const struct params *p, struct slice name, struct slice *value)
 	*value = (struct slice){ NULL, 0 };
 	if (has_prefix(name, "arg_")) {
 		if (p != NULL)
-			*value = query_arg(params_get(p, "QUERY_STRING"),
-			    slice_from(name, 4));
+			*value = query_arg(
+			    params_get(p, "QUERY_STRING"), slice_from(name, 4));
 		return true;
 	}
 	if (has_prefix(name, "http_")) {
@@ -102,8 +103,8 @@ var_name(struct slice text, size_t *at)
 	braces = from < text.len && text.ptr[from] == '{';
 	if (braces)
 		*at = ++from;
-	while (*at < text.len && (isalnum((unsigned char)text.ptr[*at]) ||
-	    text.ptr[*at] == '_'))
+	while (*at < text.len &&
+	    (isalnum((unsigned char)text.ptr[*at]) || text.ptr[*at] == '_'))
 		++*at;
 	if (braces) {
 		if (*at == text.len || text.ptr[*at] != '}')

@@ -13,12 +13,12 @@
 #include "api/request.h"
 
 /* ERR_SYNTAX: an unknown variable or a lone '$'. */
-int	 vars_expand(const struct params *p, struct slice text,
-	    struct buf *out) MUST_CHECK;
+int vars_expand(
+    const struct params *p, struct slice text, struct buf *out) MUST_CHECK;
 /* Would vars_expand() take it? */
-bool	 vars_ok(struct slice text);
+bool vars_ok(struct slice text);
 /* The raw value of a query argument, names compared without case, as nginx
  * does for $arg_NAME.  NULL ptr: absent. */
-struct slice	 query_arg(struct slice query, struct slice name);
+struct slice query_arg(struct slice query, struct slice name);
 
 #endif

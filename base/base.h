@@ -16,38 +16,41 @@
 
 #include "base/err.h"
 
-#define PRINTF_LIKE(f, a)	__attribute__((__format__(__printf__, f, a)))
-#define MUST_CHECK		__attribute__((__warn_unused_result__))
+#define PRINTF_LIKE(f, a) __attribute__((__format__(__printf__, f, a)))
+#define MUST_CHECK __attribute__((__warn_unused_result__))
 
-#define COUNT_OF(a)		(sizeof(a) / sizeof((a)[0]))
-#define MIN_OF(a, b)		((a) < (b) ? (a) : (b))
-#define MAX_OF(a, b)		((a) > (b) ? (a) : (b))
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
+#define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
 
 /* The object that embeds `member` at `ptr`. */
 #define CONTAINER_OF(ptr, type, member) \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /*
  * Objects that travel as void * carry a magic as their first member, and are
  * read back with OBJ_CAST: a wrong or freed object stops us at once, instead
  * of a thousand instructions later.
  */
-#define OBJ_CAST(to, from, magic_value)			\
-	do {						\
-		(to) = (from);				\
-		assert((to) != NULL);			\
-		assert((to)->magic == (magic_value));	\
+#define OBJ_CAST(to, from, magic_value) \
+	do { \
+		(to) = (from); \
+		assert((to) != NULL); \
+		assert((to)->magic == (magic_value)); \
 	} while (0)
 
 /* A run of bytes that somebody else owns. */
 struct slice {
-	const char	*ptr;
-	size_t		 len;
+	const char *ptr;
+	size_t len;
 };
 
 /* A slice of a string literal. */
-#define SLICE(literal)		((struct slice){ literal, sizeof(literal) - 1 })
-#define SLICE_INIT(literal)	{ literal, sizeof(literal) - 1 }
+#define SLICE(literal) ((struct slice){ literal, sizeof(literal) - 1 })
+#define SLICE_INIT(literal) \
+	{ \
+		literal, sizeof(literal) - 1 \
+	}
 
 static inline bool
 slice_equal(struct slice a, struct slice b)

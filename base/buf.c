@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#define BUF_FIRST_CAP	256
+#define BUF_FIRST_CAP 256
 
 void
 buf_init(struct buf *b, size_t max)
@@ -97,7 +97,7 @@ buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 	if ((size_t)len > b->max || b->len > b->max - (size_t)len)
 		return ERR_TOOBIG;
 	if ((size_t)len >= room) {
-		err = buf_grow(b, (size_t)len + 1);	/* with its NUL */
+		err = buf_grow(b, (size_t)len + 1); /* with its NUL */
 		if (err != 0)
 			return err;
 		(void)vsnprintf(b->data + b->len, (size_t)len + 1, fmt, ap);
@@ -116,13 +116,4 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	err = buf_vprintf(b, fmt, ap);
 	va_end(ap);
 	return err;
-}
-
-void
-buf_consume(struct buf *b, size_t len)
-{
-	assert(len <= b->len);
-	b->len -= len;
-	if (b->len != 0)
-		memmove(b->data, b->data + len, b->len);
 }

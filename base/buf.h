@@ -12,22 +12,21 @@
 #include <stdarg.h>
 
 struct buf {
-	char	*data;		/* NULL while nothing was ever appended */
-	size_t	 len;
-	size_t	 cap;
-	size_t	 max;
+	char *data; /* NULL while nothing was ever appended */
+	size_t len;
+	size_t cap;
+	size_t max;
 };
 
-void	 buf_init(struct buf *b, size_t max);
-void	 buf_release(struct buf *b);	/* frees; the bound stays */
-void	 buf_clear(struct buf *b);	/* len = 0, memory kept */
-int	 buf_reserve(struct buf *b, size_t more) MUST_CHECK;
-int	 buf_append(struct buf *b, const void *data, size_t len) MUST_CHECK;
-int	 buf_text(struct buf *b, const char *text) MUST_CHECK;
-int	 buf_printf(struct buf *b, const char *fmt, ...)
-	    PRINTF_LIKE(2, 3) MUST_CHECK;
-int	 buf_vprintf(struct buf *b, const char *fmt, va_list ap)
-	    PRINTF_LIKE(2, 0) MUST_CHECK;
-void	 buf_consume(struct buf *b, size_t len);	/* drop from the front */
+void buf_init(struct buf *b, size_t max);
+void buf_release(struct buf *b); /* frees; the bound stays */
+void buf_clear(struct buf *b);	 /* len = 0, memory kept */
+int buf_reserve(struct buf *b, size_t more) MUST_CHECK;
+int buf_append(struct buf *b, const void *data, size_t len) MUST_CHECK;
+int buf_text(struct buf *b, const char *text) MUST_CHECK;
+int buf_printf(struct buf *b, const char *fmt, ...)
+    PRINTF_LIKE(2, 3) MUST_CHECK;
+int buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+    PRINTF_LIKE(2, 0) MUST_CHECK;
 
 #endif

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#define MAPPED_BITS	96
+#define MAPPED_BITS 96
 
 static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 

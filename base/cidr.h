@@ -12,24 +12,24 @@
 struct sockaddr;
 
 struct cidr {
-	uint8_t		addr[16];	/* IPv4 as ::ffff:a.b.c.d */
-	uint8_t		bits;		/* of the 128 */
+	uint8_t addr[16]; /* IPv4 as ::ffff:a.b.c.d */
+	uint8_t bits;	  /* of the 128 */
 };
 
 struct cidr_list {
-	struct cidr	*list;
-	size_t		 n;
+	struct cidr *list;
+	size_t n;
 };
 
 /* "10.0.0.0/8", "::1", "fd00::/8"; ERR_SYNTAX. */
-int	 cidr_parse(struct cidr *c, const char *text) MUST_CHECK;
+int cidr_parse(struct cidr *c, const char *text) MUST_CHECK;
 
-void	 cidr_list_init(struct cidr_list *l);
-void	 cidr_list_release(struct cidr_list *l);
-int	 cidr_list_add(struct cidr_list *l, const char *text) MUST_CHECK;
+void cidr_list_init(struct cidr_list *l);
+void cidr_list_release(struct cidr_list *l);
+int cidr_list_add(struct cidr_list *l, const char *text) MUST_CHECK;
 
 /* What is no IP address stands in no list. */
-bool	 cidr_list_has(const struct cidr_list *l, const struct sockaddr *sa);
-bool	 cidr_list_has_text(const struct cidr_list *l, struct slice text);
+bool cidr_list_has(const struct cidr_list *l, const struct sockaddr *sa);
+bool cidr_list_has_text(const struct cidr_list *l, struct slice text);
 
 #endif

@@ -51,12 +51,12 @@ http_date_format(int64_t unix_s, char out[HTTP_DATE_SIZE])
 }
 
 struct date {
-	int	year, month, day;	/* month from 0 */
-	int	hour, min, sec;
+	int year, month, day; /* month from 0 */
+	int hour, min, sec;
 };
 
 struct scan {
-	const char	*p, *end;
+	const char *p, *end;
 };
 
 static void
@@ -80,8 +80,8 @@ scan_number(struct scan *s, int min_digits, int max_digits, int *out)
 {
 	int n = 0, v = 0;
 
-	while (s->p < s->end && n < max_digits && *s->p >= '0' &&
-	    *s->p <= '9') {
+	while (
+	    s->p < s->end && n < max_digits && *s->p >= '0' && *s->p <= '9') {
 		v = v * 10 + (*s->p++ - '0');
 		n++;
 	}
@@ -168,11 +168,10 @@ days_from_civil(int64_t y, int64_t m, int64_t d)
 static bool
 date_ok(const struct date *d)
 {
-	static const int days[] = {
-		31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31
-	};
-	bool leap = (d->year % 4 == 0 && d->year % 100 != 0) ||
-	    d->year % 400 == 0;
+	static const int days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30,
+		31 };
+	bool leap =
+	    (d->year % 4 == 0 && d->year % 100 != 0) || d->year % 400 == 0;
 
 	return d->year >= 1970 && d->hour <= 23 && d->min <= 59 &&
 	    d->sec <= 59 && d->day >= 1 && d->day <= days[d->month] &&
@@ -194,8 +193,7 @@ http_date_parse(const char *text, size_t len)
 		s.p++;
 	}
 	scan_blanks(&s);
-	if (!(comma ? scan_rfc(&s, &d) : scan_asctime(&s, &d)) ||
-	    !date_ok(&d))
+	if (!(comma ? scan_rfc(&s, &d) : scan_asctime(&s, &d)) || !date_ok(&d))
 		return -1;
 	return days_from_civil(d.year, d.month + 1, d.day) * 86400 +
 	    d.hour * 3600 + d.min * 60 + d.sec;

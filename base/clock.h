@@ -9,19 +9,19 @@
 
 #include "base/base.h"
 
-typedef int64_t clock_wall_f(void *arg);	/* unix seconds */
+typedef int64_t clock_wall_f(void *arg); /* unix seconds */
 
-int64_t	 clock_wall_s(void *unused);		/* a clock_wall_f */
+int64_t clock_wall_s(void *unused); /* a clock_wall_f */
 uint64_t clock_mono_ms(void);
 
 /* "Sun, 22 Nov 2026 18:51:34 GMT"; the buffer takes 30 bytes with its NUL. */
-#define HTTP_DATE_SIZE	30
-void	 http_date_format(int64_t unix_s, char out[HTTP_DATE_SIZE]);
+#define HTTP_DATE_SIZE 30
+void http_date_format(int64_t unix_s, char out[HTTP_DATE_SIZE]);
 
 /*
  * The three forms of RFC 7231 section 7.1.1.1, as nginx understands them.
  * Returns unix seconds, or -1 when it is no date or before 1970.
  */
-int64_t	 http_date_parse(const char *s, size_t len);
+int64_t http_date_parse(const char *s, size_t len);
 
 #endif

@@ -2,11 +2,11 @@
 #include "base/base.h"
 
 static const struct {
-	int		 value;
-	int		 status;
-	const char	*text;
+	int value;
+	int status;
+	const char *text;
 } err_table[] = {
-#define ERR(name, value, status, text)	{ value, status, text },
+#define ERR(name, value, status, text) { value, status, text },
 #include "base/err.tbl"
 #undef ERR
 };

@@ -8,12 +8,12 @@
 
 enum err {
 	ERR_OK = 0,
-#define ERR(name, value, status, text)	name = value,
+#define ERR(name, value, status, text) name = value,
 #include "base/err.tbl"
 #undef ERR
 };
 
-const char	*err_text(int err);	/* never NULL */
-int		 err_status(int err);	/* HTTP status; 500 when unknown */
+const char *err_text(int err); /* never NULL */
+int err_status(int err);       /* HTTP status; 500 when unknown */
 
 #endif

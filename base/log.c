@@ -16,16 +16,16 @@
 
 #include "base/clock.h"
 
-#define LOG_LINE_MAX	1024
+#define LOG_LINE_MAX 1024
 
 static _Atomic int log_fd = STDERR_FILENO;
 static _Atomic int log_level = LOG_NOTICE;
-static char *log_path;		/* loop only */
-static bool log_priorities;	/* "<3>text": sd-daemon(3) */
+static char *log_path;		    /* loop only */
+static _Atomic bool log_priorities; /* "<3>text": sd-daemon(3) */
 
 static const struct {
-	const char	*name;
-	int		 syslog;	/* RFC 5424 severity */
+	const char *name;
+	int syslog; /* RFC 5424 severity */
 } log_levels[] = {
 	[LOG_ERROR] = { "error", 3 },
 	[LOG_WARN] = { "warn", 4 },
@@ -38,6 +38,22 @@ static int
 log_open_file(const char *path)
 {
 	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+}
+
+/* The store thread may be writing: a number in use stays, its file changes. */
+static int
+log_use(int fd)
+{
+	int used = atomic_load(&log_fd), err = 0;
+
+	if (used == STDERR_FILENO) {
+		atomic_store(&log_fd, fd);
+		return 0;
+	}
+	if (dup3(fd, used, O_CLOEXEC) < 0)
+		err = ERR_SYSTEM;
+	(void)close(fd);
+	return err;
 }
 
 int
@@ -54,16 +70,13 @@ log_open(const char *path)
 	if (copy == NULL)
 		return ERR_NOMEM;
 	fd = log_open_file(path);
-	if (fd < 0) {
+	if (fd < 0 || log_use(fd) != 0) {
 		free(copy);
 		return ERR_SYSTEM;
 	}
 	free(log_path);
 	log_path = copy;
 	log_priorities = false;
-	fd = atomic_exchange(&log_fd, fd);
-	if (fd != STDERR_FILENO)
-		(void)close(fd);
 	return 0;
 }
 
@@ -75,15 +88,7 @@ log_reopen(void)
 	if (log_path == NULL)
 		return 0;
 	fd = log_open_file(log_path);
-	if (fd < 0)
-		return ERR_SYSTEM;
-	/* The store thread may be writing: keep the number, swap the file. */
-	if (dup3(fd, atomic_load(&log_fd), O_CLOEXEC) < 0) {
-		(void)close(fd);
-		return ERR_SYSTEM;
-	}
-	(void)close(fd);
-	return 0;
+	return fd < 0 ? ERR_SYSTEM : log_use(fd);
 }
 
 void
@@ -92,7 +97,7 @@ log_set_level(enum log_level level)
 	atomic_store(&log_level, (int)level);
 }
 
-/* Escape in place what would break or forge a line; bytes >= 0x80 pass. */
+/* Copy, and escape what would break or forge a line; bytes >= 0x80 pass. */
 static size_t
 log_escape(const char *text, char *out, size_t cap)
 {
@@ -121,27 +126,27 @@ log_line(enum log_level level, const char *text)
 	int len;
 
 	if (log_priorities) {
-		len = snprintf(line, sizeof(line), "<%d>",
-		    log_levels[level].syslog);
+		len = snprintf(
+		    line, sizeof(line), "<%d>", log_levels[level].syslog);
 	} else {
 		struct tm tm;
 		time_t now = time(NULL);
 
 		(void)localtime_r(&now, &tm);
-		len = (int)strftime(line, sizeof(line),
-		    "%Y-%m-%dT%H:%M:%S%z ", &tm);
-		len += snprintf(line + len, sizeof(line) - (size_t)len,
-		    "[%s] ", log_levels[level].name);
+		len = (int)strftime(
+		    line, sizeof(line), "%Y-%m-%dT%H:%M:%S%z ", &tm);
+		len += snprintf(line + len, sizeof(line) - (size_t)len, "[%s] ",
+		    log_levels[level].name);
 	}
-	len += (int)log_escape(text, line + len,
-	    sizeof(line) - (size_t)len - 1);
+	len +=
+	    (int)log_escape(text, line + len, sizeof(line) - (size_t)len - 1);
 	line[len++] = '\n';
 	if (write(atomic_load(&log_fd), line, (size_t)len) < 0)
-		return;		/* nowhere left to say it */
+		return; /* nowhere left to say it */
 }
 
 static void PRINTF_LIKE(2, 0)
-log_format(enum log_level level, const char *fmt, va_list ap)
+    log_format(enum log_level level, const char *fmt, va_list ap)
 {
 	char text[LOG_LINE_MAX];
 	int keep = errno;

@@ -6,7 +6,7 @@
 
 #include <sys/random.h>
 
-#define MAP_FIRST_SLOTS	16
+#define MAP_FIRST_SLOTS 16
 
 /* Ids are consecutive numbers: spread them before masking. */
 static size_t
@@ -84,7 +84,7 @@ map_get(const struct map *m, uint64_t key)
 	if (m->slots == NULL)
 		return NULL;
 	for (size_t i = map_home(m, key); m->slots[i].key != 0;
-	    i = (i + 1) & m->mask) {
+	     i = (i + 1) & m->mask) {
 		if (m->slots[i].key == key)
 			return m->slots[i].value;
 	}
@@ -100,14 +100,14 @@ map_remove(struct map *m, uint64_t key)
 	if (m->slots == NULL)
 		return NULL;
 	for (i = map_home(m, key); m->slots[i].key != key;
-	    i = (i + 1) & m->mask) {
+	     i = (i + 1) & m->mask) {
 		if (m->slots[i].key == 0)
 			return NULL;
 	}
 	value = m->slots[i].value;
 	/* Close the gap: pull back what probed past it. */
 	for (j = (i + 1) & m->mask; m->slots[j].key != 0;
-	    j = (j + 1) & m->mask) {
+	     j = (j + 1) & m->mask) {
 		home = map_home(m, m->slots[j].key);
 		if (((j - home) & m->mask) >= ((j - i) & m->mask)) {
 			m->slots[i] = m->slots[j];

@@ -12,31 +12,31 @@
 #include "base/base.h"
 
 struct map_slot {
-	uint64_t	 key;		/* 0: free */
-	void		*value;
+	uint64_t key; /* 0: free */
+	void *value;
 };
 
 struct map {
-	struct map_slot	*slots;
-	size_t		 mask;		/* slots - 1; slots is a power of 2 */
-	size_t		 count;
+	struct map_slot *slots;
+	size_t mask; /* slots - 1; slots is a power of 2 */
+	size_t count;
 };
 
-void	 map_init(struct map *m);
-void	 map_release(struct map *m);	/* the values are the caller's */
-int	 map_put(struct map *m, uint64_t key, void *value) MUST_CHECK;
-void	*map_get(const struct map *m, uint64_t key);	/* or NULL */
-void	*map_remove(struct map *m, uint64_t key);	/* what it held */
+void map_init(struct map *m);
+void map_release(struct map *m); /* the values are the caller's */
+int map_put(struct map *m, uint64_t key, void *value) MUST_CHECK;
+void *map_get(const struct map *m, uint64_t key); /* or NULL */
+void *map_remove(struct map *m, uint64_t key);	  /* what it held */
 
 /* Walk: *at starts at 0; NULL at the end.  No change of the map meanwhile. */
-void	*map_walk(const struct map *m, size_t *at);
+void *map_walk(const struct map *m, size_t *at);
 
 struct hash_key {
-	uint64_t	k0, k1;
+	uint64_t k0, k1;
 };
 
-void	 hash_key_init(struct hash_key *k);	/* from the system's entropy */
-uint64_t hash_bytes(const struct hash_key *k, const void *data,
-	    size_t len);			/* never 0 */
+void hash_key_init(struct hash_key *k); /* from the system's entropy */
+uint64_t hash_bytes(
+    const struct hash_key *k, const void *data, size_t len); /* never 0 */
 
 #endif

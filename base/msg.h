@@ -13,23 +13,23 @@
 #include "base/base.h"
 
 struct msg {
-	uint32_t	refs;
-	uint32_t	text_len;
-	int64_t		expires;	/* unix seconds; gone from then on */
-	uint16_t	event_id_len;
-	uint16_t	event_type_len;
-	bool		has_event_id;	/* an empty one counts as given */
-	bool		has_event_type;
-	char		data[];		/* text, event id, event type */
+	uint32_t refs;
+	uint32_t text_len;
+	int64_t expires; /* unix seconds; gone from then on */
+	uint16_t event_id_len;
+	uint16_t event_type_len;
+	bool has_event_id; /* an empty one counts as given */
+	bool has_event_type;
+	char data[]; /* text, event id, event type */
 };
 
 /*
  * A position in the log: unix seconds in the upper 40 bits, tag in the lower
  * 24.  Tags of messages start at 1.  See DESIGN: the cursor never goes back.
  */
-#define CURSOR_TAG_BITS		24
-#define CURSOR_TAG_MAX		((UINT64_C(1) << CURSOR_TAG_BITS) - 1)
-#define CURSOR_TIME_MAX		((UINT64_C(1) << 39) - 1)
+#define CURSOR_TAG_BITS 24
+#define CURSOR_TAG_MAX ((UINT64_C(1) << CURSOR_TAG_BITS) - 1)
+#define CURSOR_TIME_MAX UINT64_C(253402300799) /* end of 9999 */
 
 static inline uint64_t
 cursor_make(uint64_t time_s, uint64_t tag)
@@ -50,14 +50,21 @@ cursor_tag(uint64_t cursor)
 }
 
 /* The next message's cursor after `last` when `n` of them in a row are needed. */
-uint64_t	 cursor_next(uint64_t last, uint64_t now_s, uint64_t n);
+uint64_t cursor_next(uint64_t last, uint64_t now_s, uint64_t n);
+
+/* What of it was given by the publisher. */
+static inline size_t
+msg_bytes(const struct msg *m)
+{
+	return (size_t)m->text_len + m->event_id_len + m->event_type_len;
+}
 
 /* NULL pointers for the event id or type mean "not given".  NULL: no memory. */
-struct msg	*msg_new(const void *text, size_t text_len,
-		    const struct slice *event_id,
-		    const struct slice *event_type, int64_t expires);
-struct msg	*msg_ref(struct msg *m);
-void		 msg_unref(struct msg **m);	/* NULL is allowed */
+struct msg *msg_new(const void *text, size_t text_len,
+    const struct slice *event_id, const struct slice *event_type,
+    int64_t expires);
+struct msg *msg_ref(struct msg *m);
+void msg_unref(struct msg **m); /* NULL is allowed */
 
 static inline struct slice
 msg_text(const struct msg *m)
@@ -75,7 +82,7 @@ static inline struct slice
 msg_event_type(const struct msg *m)
 {
 	return (struct slice){ m->data + m->text_len + m->event_id_len,
-	    m->event_type_len };
+		m->event_type_len };
 }
 
 #endif

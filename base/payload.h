@@ -10,13 +10,13 @@
 #include "base/base.h"
 
 struct payload {
-	uint32_t	refs;
-	uint32_t	len;		/* bytes */
-	char		data[];
+	uint32_t refs;
+	uint32_t len; /* bytes */
+	char data[];
 };
 
-struct payload	*payload_new(const void *data, size_t len);	/* or NULL */
-struct payload	*payload_ref(struct payload *p);
-void		 payload_unref(struct payload **p);	/* NULL is allowed */
+struct payload *payload_new(const void *data, size_t len); /* or NULL */
+struct payload *payload_ref(struct payload *p);
+void payload_unref(struct payload **p); /* NULL is allowed */
 
 #endif

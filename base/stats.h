@@ -9,7 +9,7 @@
 #include "base/base.h"
 
 struct stats {
-#define STAT(name, help)	uint64_t name;
+#define STAT(name, help) uint64_t name;
 #include "base/stats.tbl"
 #undef STAT
 };

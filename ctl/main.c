@@ -14,8 +14,8 @@
 
 #include "base/buf.h"
 
-#define DEFAULT_SOCKET	"/run/holdfast/control.sock"
-#define ANSWER_MAX	(1024 * 1024)
+#define DEFAULT_SOCKET "/run/holdfast/control.sock"
+#define ANSWER_MAX (1024 * 1024)
 
 static const char usage_text[] =
     "usage: holdfastctl [-s SOCKET] status\n"
@@ -33,14 +33,13 @@ connect_to(const char *path)
 	if (strncmp(path, "unix:", 5) == 0)
 		path += 5;
 	if (strlen(path) >= sizeof(sun.sun_path)) {
-		(void)fprintf(stderr, "holdfastctl: %s: path is too long\n",
-		    path);
+		(void)fprintf(
+		    stderr, "holdfastctl: %s: path is too long\n", path);
 		return -1;
 	}
 	memcpy(sun.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&sun,
-	    sizeof(sun)) == 0)
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
 		return fd;
 	(void)fprintf(stderr, "holdfastctl: %s: %s; is holdfastd running?\n",
 	    path, strerror(errno));
@@ -56,14 +55,18 @@ build_request(struct buf *out, const char *uri, const char *body)
 	char head[512];
 	int len;
 
-	len = snprintf(head, sizeof(head), "CONTENT_LENGTH%c%zu%cSCGI%c1%c"
-	    "REQUEST_METHOD%c%s%cDOCUMENT_URI%c%s%c", 0, strlen(body), 0, 0,
-	    0, 0, body[0] != '\0' ? "POST" : "GET", 0, 0, uri, 0);
+	len = snprintf(head, sizeof(head),
+	    "CONTENT_LENGTH%c%zu%cSCGI%c1%c"
+	    "REQUEST_METHOD%c%s%cDOCUMENT_URI%c%s%c",
+	    0, strlen(body), 0, 0, 0, 0, body[0] != '\0' ? "POST" : "GET", 0, 0,
+	    uri, 0);
 	if (len < 0 || (size_t)len >= sizeof(head))
 		return ERR_TOOBIG;
 	return buf_printf(out, "%d:", len) != 0 ||
-	    buf_append(out, head, (size_t)len) != 0 ||
-	    buf_printf(out, ",%s", body) != 0 ? ERR_NOMEM : 0;
+		buf_append(out, head, (size_t)len) != 0 ||
+		buf_printf(out, ",%s", body) != 0
+	    ? ERR_NOMEM
+	    : 0;
 }
 
 static int
@@ -162,8 +165,8 @@ backup(const char *socket_path, const char *file)
 	}
 	len = snprintf(path, sizeof(path), "%s/%s", cwd, file);
 	if (len < 0 || (size_t)len >= sizeof(path)) {
-		(void)fprintf(stderr, "holdfastctl: %s: path is too long\n",
-		    file);
+		(void)fprintf(
+		    stderr, "holdfastctl: %s: path is too long\n", file);
 		return 1;
 	}
 	return ask(socket_path, "/backup", path);

@@ -15,18 +15,26 @@
 
 #include "base/buf.h"
 
-#define CONF_FILE_MAX	((size_t)16 << 20)
+#define BODY_LIMIT ((uint64_t)32 << 20)
+#define CONF_FILE_MAX ((size_t)16 << 20)
 
 enum conf_type {
-	TYPE_LIST, TYPE_NETWORKS, TYPE_TEXT, TYPE_SYNC, TYPE_SIZE,
-	TYPE_NUMBER, TYPE_MODE, TYPE_TIME, TYPE_LEVEL
+	TYPE_LIST,
+	TYPE_NETWORKS,
+	TYPE_TEXT,
+	TYPE_SYNC,
+	TYPE_SIZE,
+	TYPE_NUMBER,
+	TYPE_MODE,
+	TYPE_TIME,
+	TYPE_LEVEL
 };
 
 struct conf_key {
-	const char	*name;
-	enum conf_type	 type;
-	size_t		 offset;
-	const char	*initial;
+	const char *name;
+	enum conf_type type;
+	size_t offset;
+	const char *initial;
 };
 
 static const struct conf_key conf_keys[] = {
@@ -51,8 +59,8 @@ static const char *const level_names[] = {
 };
 
 static struct {
-	struct conf	*conf;
-	int		 errors;
+	struct conf *conf;
+	int errors;
 } reading;
 
 static void
@@ -138,24 +146,26 @@ conf_set(struct conf *c, const struct conf_key *k, const char *text)
 		*(enum store_sync *)field = (enum store_sync)index;
 		return NULL;
 	case TYPE_LEVEL:
-		if (!name_index(level_names, COUNT_OF(level_names), text,
-		    &index))
+		if (!name_index(
+			level_names, COUNT_OF(level_names), text, &index))
 			return "is none of error, warn, notice, info, debug";
 		*(enum log_level *)field = (enum log_level)index;
 		return NULL;
 	case TYPE_SIZE:
-		return parse_size(v, field) ? NULL :
-		    "is not a size such as 65536, 64k, 1m or 2g";
+		return parse_size(v, field)
+		    ? NULL
+		    : "is not a size such as 65536, 64k, 1m or 2g";
 	case TYPE_TIME:
-		return parse_time_ms(v, field) && *(uint64_t *)field != 0 ?
-		    NULL : "is not a time such as 60, 60s or 1m";
+		return parse_time_ms(v, field) && *(uint64_t *)field != 0
+		    ? NULL
+		    : "is not a time such as 60, 60s or 1m";
 	case TYPE_NUMBER:
-		return parse_number(text, 10, field) ? NULL :
-		    "is not a number";
+		return parse_number(text, 10, field) ? NULL : "is not a number";
 	case TYPE_MODE:
 		return parse_number(text, 8, field) &&
-		    *(uint64_t *)field <= 0777 ? NULL :
-		    "is not a mode such as 0660";
+			*(uint64_t *)field <= 0777
+		    ? NULL
+		    : "is not a mode such as 0660";
 	case TYPE_LIST:
 	case TYPE_NETWORKS:
 		break;
@@ -169,19 +179,21 @@ conf_list_item(const struct conf_key *k, const char *text)
 	struct cidr cidr;
 
 	if (k->type == TYPE_NETWORKS)
-		return cidr_parse(&cidr, text) == 0 ? NULL :
-		    "is not an address or network such as 10.0.0.0/8";
+		return cidr_parse(&cidr, text) == 0
+		    ? NULL
+		    : "is not an address or network such as 10.0.0.0/8";
 	if (strncmp(text, "unix:/", 6) == 0)
 		return NULL;
 	if (strcmp(k->name, "control") == 0)
 		return "is not a unix socket (unix:/path)";
 	return strrchr(text, ':') != NULL && text[0] != ':' &&
-	    strncmp(text, "unix:", 5) != 0 ? NULL :
-	    "is neither unix:/path nor host:port";
+		strncmp(text, "unix:", 5) != 0
+	    ? NULL
+	    : "is neither unix:/path nor host:port";
 }
 
 static void PRINTF_LIKE(2, 0)
-conf_complain(cfg_t *cfg, const char *fmt, va_list ap)
+    conf_complain(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	char text[512];
 
@@ -217,8 +229,8 @@ conf_key_cb(cfg_t *cfg, cfg_opt_t *opt)
 	text = cfg_opt_getnstr(opt, n - 1);
 	if (text == NULL)
 		return 0;
-	wrong = list ? conf_list_item(k, text) :
-	    conf_set(reading.conf, k, text);
+	wrong =
+	    list ? conf_list_item(k, text) : conf_set(reading.conf, k, text);
 	if (wrong != NULL) {
 		cfg_error(cfg, "%s: \"%s\" %s", opt->name, text, wrong);
 		return -1;
@@ -236,8 +248,8 @@ location_of(cfg_t *section)
 		if (strcmp(loc->prefix, cfg_title(section)) == 0)
 			return loc;
 	}
-	return layout_add_location(l, cfg_title(section), &loc) == 0 ? loc :
-	    NULL;
+	return layout_add_location(l, cfg_title(section), &loc) == 0 ? loc
+								     : NULL;
 }
 
 /* A push_stream_* setting, outside or inside a location block. */
@@ -267,8 +279,8 @@ conf_setting_cb(cfg_t *cfg, cfg_opt_t *opt)
 		return 0;
 	}
 	if (err != 0) {
-		cfg_error(cfg, "%s: %s", opt->name, err == ERR_CONFIG ? why :
-		    err_text(err));
+		cfg_error(cfg, "%s: %s", opt->name,
+		    err == ERR_CONFIG ? why : err_text(err));
 		return -1;
 	}
 	return 0;
@@ -325,30 +337,30 @@ conf_options(cfg_opt_t **root, cfg_opt_t **inner)
 	for (size_t i = 0; i < COUNT_OF(conf_keys); i++, n++) {
 		if (conf_keys[i].type == TYPE_LIST ||
 		    conf_keys[i].type == TYPE_NETWORKS)
-			(*root)[n] = (cfg_opt_t)CFG_STR_LIST(conf_keys[i].name,
-			    NULL, CFGF_NODEFAULT);
+			(*root)[n] = (cfg_opt_t)CFG_STR_LIST(
+			    conf_keys[i].name, NULL, CFGF_NODEFAULT);
 		else
 			opt_text(&(*root)[n], conf_keys[i].name);
 	}
 	for (size_t i = 0; i < settings; i++, n++)
 		opt_text(&(*root)[n], settings_name(i));
-	(*root)[n++] = (cfg_opt_t)CFG_SEC("location", *inner,
-	    CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+	(*root)[n++] = (cfg_opt_t)CFG_SEC(
+	    "location", *inner, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
 	(*root)[n] = (cfg_opt_t)CFG_END();
 	cfg = cfg_init(*root, CFGF_NONE);
 	if (cfg == NULL)
 		return NULL;
 	(void)cfg_set_error_function(cfg, conf_complain);
 	for (size_t i = 0; i < COUNT_OF(conf_keys); i++)
-		(void)cfg_set_validate_func(cfg, conf_keys[i].name,
-		    conf_key_cb);
+		(void)cfg_set_validate_func(
+		    cfg, conf_keys[i].name, conf_key_cb);
 	for (size_t i = 0; i < settings; i++) {
 		char path[128];
 
-		(void)cfg_set_validate_func(cfg, settings_name(i),
-		    conf_setting_cb);
-		(void)snprintf(path, sizeof(path), "location|%s",
-		    settings_name(i));
+		(void)cfg_set_validate_func(
+		    cfg, settings_name(i), conf_setting_cb);
+		(void)snprintf(
+		    path, sizeof(path), "location|%s", settings_name(i));
 		(void)cfg_set_validate_func(cfg, path, conf_setting_cb);
 	}
 	(void)cfg_set_validate_func(cfg, "location", conf_location_cb);
@@ -364,8 +376,9 @@ conf_defaults(struct conf *c)
 		const struct conf_key *k = &conf_keys[i];
 
 		if (k->type == TYPE_LIST || k->type == TYPE_NETWORKS)
-			err = strings_split((struct strings *)(void *)
-			    ((char *)c + k->offset), k->initial);
+			err = strings_split(
+			    (struct strings *)(void *)((char *)c + k->offset),
+			    k->initial);
 		else if (conf_set(c, k, k->initial) != NULL)
 			err = ERR_NOMEM;
 	}
@@ -380,8 +393,8 @@ conf_take_lists(struct conf *c, cfg_t *cfg)
 
 	for (size_t i = 0; i < COUNT_OF(conf_keys) && err == 0; i++) {
 		const struct conf_key *k = &conf_keys[i];
-		struct strings *s = (struct strings *)(void *)((char *)c +
-		    k->offset);
+		struct strings *s =
+		    (struct strings *)(void *)((char *)c + k->offset);
 		cfg_opt_t *opt = cfg_getopt(cfg, k->name);
 
 		if ((k->type != TYPE_LIST && k->type != TYPE_NETWORKS) ||
@@ -397,8 +410,8 @@ conf_take_lists(struct conf *c, cfg_t *cfg)
 	for (size_t i = 0; i < c->fronts.n && err == 0; i++)
 		err = cidr_list_add(&c->fronts_cidr, c->fronts.list[i]);
 	for (size_t i = 0; i < c->publish_from.n && err == 0; i++)
-		err = cidr_list_add(&c->layout->publish_from,
-		    c->publish_from.list[i]);
+		err = cidr_list_add(
+		    &c->layout->publish_from, c->publish_from.list[i]);
 	return err;
 }
 
@@ -412,9 +425,21 @@ conf_check(const struct conf *c, const char *path)
 		log_at(LOG_ERROR, "%s: %s", path, why);
 	else if (c->replay_messages == 0 || c->replay_size == 0 ||
 	    c->client_max_body_size == 0 || c->max_params_size < 4096) {
-		log_at(LOG_ERROR, "%s: replay_messages, replay_size and "
+		log_at(LOG_ERROR,
+		    "%s: replay_messages, replay_size and "
 		    "client_max_body_size cannot be 0, and max_params_size "
-		    "cannot be less than 4096", path);
+		    "cannot be less than 4096",
+		    path);
+		err = ERR_CONFIG;
+	}
+	if (err == 0 &&
+	    (c->client_max_body_size > BODY_LIMIT ||
+		c->replay_size > BODY_LIMIT)) {
+		/* An answer has to hold them, and its template's bytes. */
+		log_at(LOG_ERROR,
+		    "%s: client_max_body_size and replay_size "
+		    "cannot be more than 32m",
+		    path);
 		err = ERR_CONFIG;
 	}
 	return err;
@@ -642,20 +667,20 @@ conf_dump(const struct conf *c, FILE *out)
 	for (size_t i = 0; settings_name(i) != NULL; i++) {
 		len = settings_show(&l->settings, i, value, sizeof(value));
 		if (len < 0 || (size_t)len >= sizeof(value))
-			continue;	/* not set */
+			continue; /* not set */
 		(void)fprintf(out, "%s = ", settings_name(i));
 		dump_quoted(out, value, (size_t)len);
 		(void)fputc('\n', out);
 	}
 	for (const struct location *loc = l->locations; loc != NULL;
-	    loc = loc->next) {
+	     loc = loc->next) {
 		(void)fputs("\nlocation ", out);
 		dump_quoted(out, loc->prefix, strlen(loc->prefix));
 		(void)fputs(" {\n", out);
 		for (const struct rule *r = loc->rules.first; r != NULL;
-		    r = r->next) {
-			(void)fprintf(out, "\t%.*s = ", (int)r->name.len,
-			    r->name.ptr);
+		     r = r->next) {
+			(void)fprintf(
+			    out, "\t%.*s = ", (int)r->name.len, r->name.ptr);
 			dump_quoted(out, r->value.ptr, r->value.len);
 			(void)fputc('\n', out);
 		}

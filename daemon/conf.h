@@ -16,42 +16,42 @@
 #include "store/store.h"
 
 struct strings {
-	char	**list;
-	size_t	  n;
+	char **list;
+	size_t n;
 };
 
 struct conf {
-	struct strings	 fastcgi;
-	struct strings	 scgi;
-	struct strings	 control;
-	struct strings	 fronts;
-	struct strings	 publish_from;
+	struct strings fastcgi;
+	struct strings scgi;
+	struct strings control;
+	struct strings fronts;
+	struct strings publish_from;
 	struct cidr_list fronts_cidr;
-	char		*database;
-	enum store_sync	 sync;
-	uint64_t	 max_database_size;
-	uint64_t	 store_queue_size;
-	uint64_t	 replay_messages;
-	uint64_t	 replay_size;
-	char		*user;
-	char		*group;
-	uint64_t	 socket_mode;
-	char		*socket_group;
-	uint64_t	 client_max_body_size;
-	uint64_t	 max_params_size;
-	uint64_t	 max_connections;
-	uint64_t	 request_timeout_ms;
-	enum log_level	 log_level;
-	char		*log_file;
-	struct layout	*layout;	/* the api takes it: conf_take_layout */
+	char *database;
+	enum store_sync sync;
+	uint64_t max_database_size;
+	uint64_t store_queue_size;
+	uint64_t replay_messages;
+	uint64_t replay_size;
+	char *user;
+	char *group;
+	uint64_t socket_mode;
+	char *socket_group;
+	uint64_t client_max_body_size;
+	uint64_t max_params_size;
+	uint64_t max_connections;
+	uint64_t request_timeout_ms;
+	enum log_level log_level;
+	char *log_file;
+	struct layout *layout; /* the api takes it: conf_take_layout */
 };
 
 /* Errors go to the log, or to stderr while there is none.  ERR_CONFIG. */
-int	 conf_read(const char *path, struct conf **out) MUST_CHECK;
-void	 conf_free(struct conf **c);
-struct layout	*conf_take_layout(struct conf *c);
+int conf_read(const char *path, struct conf **out) MUST_CHECK;
+void conf_free(struct conf **c);
+struct layout *conf_take_layout(struct conf *c);
 
 /* Every effective setting, as a file that would say the same. */
-void	 conf_dump(const struct conf *c, FILE *out);
+void conf_dump(const struct conf *c, FILE *out);
 
 #endif

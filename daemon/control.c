@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 
-#define CONTROL_MAX	65536
-#define PATH_MAX_BYTES	4096
+#define CONTROL_MAX 65536
+#define PATH_MAX_BYTES 4096
 
 static void
 control_reply(struct request *r, int status, const struct buf *body)
@@ -77,10 +77,9 @@ control_status(struct daemon *d, struct request *r)
 
 	buf_init(&body, CONTROL_MAX);
 	status_collect(d);
-#define STAT(name, help)						\
-	if (err == 0)							\
-		err = buf_printf(&body, #name " %" PRIu64 "\n",		\
-		    d->stats.name);
+#define STAT(name, help) \
+	if (err == 0) \
+		err = buf_printf(&body, #name " %" PRIu64 "\n", d->stats.name);
 #include "base/stats.tbl"
 #undef STAT
 	gateway_walk_closes(d->gateway, status_close, &body);

@@ -19,37 +19,38 @@ struct event;
 struct event_base;
 
 struct daemon {
-	const char	*conf_path;
-	struct conf	*conf;
-	struct stats	 stats;
+	const char *conf_path;
+	struct conf *conf;
+	struct stats stats;
 	struct event_base *base;
-	struct store	*store;
-	struct hub	*hub;
-	struct api	*api;
-	struct gateway	*gateway;
+	struct store *store;
+	struct hub *hub;
+	struct api *api;
+	struct gateway *gateway;
 	struct listeners *listeners;
-	struct notify	 notify;
-	size_t		 descriptors;
+	struct notify notify;
+	size_t descriptors;
 
 	/* loop.c */
-	struct event	*store_ev, *timer_ev;
-	struct event	*term_ev, *int_ev, *hup_ev, *usr1_ev;
-	uint64_t	 timer_ms;	/* when timer_ev fires; 0: not armed */
-	bool		 draining;
-	uint64_t	 drain_until_ms;
+	struct event *store_ev, *timer_ev;
+	struct event *term_ev, *int_ev, *hup_ev, *usr1_ev;
+	uint64_t timer_ms; /* when timer_ev fires; 0: not armed */
+	bool stopping;	   /* a signal asked for it */
+	bool draining;
+	uint64_t drain_until_ms;
 
 	/* control.c */
-	struct request	*backup;	/* who waits for a backup, or NULL */
-	bool		 backing_up;
+	struct request *backup; /* who waits for a backup, or NULL */
+	bool backing_up;
 };
 
 /* main.c: limits from the configuration, at start and after a reload. */
-void	 daemon_apply_limits(struct daemon *d, const struct conf *c,
-	    const struct settings *s);
-void	 daemon_reload(struct daemon *d);
+void daemon_apply_limits(
+    struct daemon *d, const struct conf *c, const struct settings *s);
+void daemon_reload(struct daemon *d);
 
 /* loop.c: run until stopped; the process's exit status. */
-int	 loop_run(struct daemon *d);
+int loop_run(struct daemon *d);
 
 /* control.c */
 extern const struct api_control_ops control_ops;

@@ -9,12 +9,12 @@
 
 #include "base/log.h"
 
-#define SD_FIRST_FD	3	/* sd_listen_fds(3) */
-#define SD_FDS_MAX	64
+#define SD_FIRST_FD 3 /* sd_listen_fds(3) */
+#define SD_FDS_MAX 64
 
 struct taker {
-	inherit_take_f	*take;
-	void		*arg;
+	inherit_take_f *take;
+	void *arg;
 };
 
 /* A listening stream socket, and of which family. */
@@ -60,11 +60,13 @@ name_to_kind(const char *name, size_t len, enum listen_as *as)
 {
 	static const char suffix[] = ".socket";
 	static const struct {
-		const char	*name;
-		enum listen_as	 as;
+		const char *name;
+		enum listen_as as;
 	} kinds[] = {
-		{ "fastcgi", LISTEN_FASTCGI }, { "scgi", LISTEN_SCGI },
-		{ "control", LISTEN_CONTROL }, { "unknown", LISTEN_FASTCGI },
+		{ "fastcgi", LISTEN_FASTCGI },
+		{ "scgi", LISTEN_SCGI },
+		{ "control", LISTEN_CONTROL },
+		{ "unknown", LISTEN_FASTCGI },
 		{ "", LISTEN_FASTCGI },
 	};
 	const char *dash;
@@ -72,7 +74,7 @@ name_to_kind(const char *name, size_t len, enum listen_as *as)
 
 	if (len >= sizeof(suffix) &&
 	    memcmp(name + len - (sizeof(suffix) - 1), suffix,
-	    sizeof(suffix) - 1) == 0)
+		sizeof(suffix) - 1) == 0)
 		len -= sizeof(suffix) - 1;
 	dash = memrchr(name, '-', len);
 	if (dash != NULL) {
@@ -120,8 +122,8 @@ inherit_systemd(const struct taker *to)
 		    "descriptor %d, named \"%.*s\"", SD_FIRST_FD + i, len,
 		    names);
 		if (name_to_kind(names, (size_t)len, &as) != 0)
-			return complain(title,
-			    "the name must be fastcgi, scgi or control");
+			return complain(
+			    title, "the name must be fastcgi, scgi or control");
 		if (inherit(to, SD_FIRST_FD + i, as, title) != 0)
 			return ERR_SYSTEM;
 		names += len + (names[len] == ':');

@@ -13,6 +13,6 @@
 typedef int inherit_take_f(void *arg, int fd, enum listen_as as, bool tcp);
 
 /* Hand each to `take`.  ERR_SYSTEM after a line in the log. */
-int	 inherit_sockets(inherit_take_f *take, void *arg) MUST_CHECK;
+int inherit_sockets(inherit_take_f *take, void *arg) MUST_CHECK;
 
 #endif

@@ -27,31 +27,32 @@
 #include "base/log.h"
 #include "daemon/inherit.h"
 
-#define BACKLOG		4096
-#define ACCEPTS		64	/* a wake */
-#define PAUSE_S		1
-#define CONTROL_MODE	0600
+#define BACKLOG 4096
+#define ACCEPTS 64 /* a wake */
+#define PAUSE_S 1
+#define CONTROL_MODE 0600
 
 struct listener {
-	struct listener	*next;
+	struct listener *next;
 	struct listeners *all;
-	struct event	*ev;
-	int		 fd;
-	enum listen_as	 as;
-	bool		 tcp;
-	char		*path;		/* of a file we made, or NULL */
-	dev_t		 dev;		/* which file that was */
-	ino_t		 ino;
+	struct event *ev;
+	int fd;
+	enum listen_as as;
+	bool tcp;
+	bool inherited;
+	char *path; /* of a file we made, or NULL */
+	dev_t dev;  /* which file that was */
+	ino_t ino;
 };
 
 struct listeners {
 	struct event_base *base;
-	struct gateway	*gw;
-	struct stats	*stats;
+	struct gateway *gw;
+	struct stats *stats;
 	const struct cidr_list *fronts;
-	struct listener	*list;
-	struct event	*pause;
-	bool		 stopped;
+	struct listener *list;
+	struct event *pause;
+	bool stopped;
 	struct log_limit log;
 };
 
@@ -88,7 +89,7 @@ listeners_pause(struct listeners *ls, bool control_too, const char *why)
 	struct listener *l;
 
 	if (event_add(ls->pause, &second) != 0)
-		return;		/* better busy than deaf */
+		return; /* better busy than deaf */
 	for (l = ls->list; l != NULL; l = l->next)
 		if (control_too || l->as != LISTEN_CONTROL)
 			(void)event_del(l->ev);
@@ -105,7 +106,7 @@ peer_allowed(const struct listener *l, const struct sockaddr *peer)
 	if (!l->tcp || cidr_list_has(l->all->fronts, peer))
 		return true;
 	if (getnameinfo(peer, sizeof(struct sockaddr_storage), host,
-	    sizeof(host), NULL, 0, NI_NUMERICHOST) != 0)
+		sizeof(host), NULL, 0, NI_NUMERICHOST) != 0)
 		memcpy(host, "?", sizeof("?"));
 	l->all->stats->connections_refused++;
 	log_limited(&l->all->log, LOG_WARN,
@@ -124,13 +125,12 @@ accepted(struct listener *l, int fd, const struct sockaddr *peer)
 	}
 	if (l->tcp) {
 		/* Both are only for comfort: a failure changes nothing. */
-		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on,
-		    sizeof(on));
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-		    sizeof(on));
+		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	}
-	gateway_accept(l->all->gw, fd, l->as == LISTEN_FASTCGI ?
-	    GATEWAY_FASTCGI : GATEWAY_SCGI, l->as == LISTEN_CONTROL);
+	gateway_accept(l->all->gw, fd,
+	    l->as == LISTEN_FASTCGI ? GATEWAY_FASTCGI : GATEWAY_SCGI,
+	    l->as == LISTEN_CONTROL);
 }
 
 /* The administrator gets in even when the fronts have taken all places. */
@@ -151,8 +151,8 @@ accept_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (i = 0; i < ACCEPTS; i++) {
 		if (!has_room(l)) {
-			listeners_pause(l->all, false,
-			    "max_connections reached");
+			listeners_pause(
+			    l->all, false, "max_connections reached");
 			return;
 		}
 		len = sizeof(peer);
@@ -212,8 +212,7 @@ complain_errno(const char *address)
 static bool
 is_stale(const struct sockaddr_un *sun)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-	    0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	bool stale;
 
 	if (fd < 0)
@@ -292,8 +291,8 @@ open_unix(struct listeners *ls, const struct listen_conf *conf,
 	int fd, err;
 
 	if (path[0] != '/' || strlen(path) >= sizeof(sun.sun_path))
-		return complain(a->address,
-		    "the path must be absolute, and short");
+		return complain(
+		    a->address, "the path must be absolute, and short");
 	memcpy(sun.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -312,8 +311,9 @@ open_unix(struct listeners *ls, const struct listen_conf *conf,
 		(void)unlink(path);
 		return complain(a->address, err_text(ERR_NOMEM));
 	}
-	if (note_file(l, path) != 0 || publish_unix(fd, path, conf->uid,
-	    control ? (gid_t)-1 : conf->gid) != 0)
+	if (note_file(l, path) != 0 ||
+	    publish_unix(
+		fd, path, conf->uid, control ? (gid_t)-1 : conf->gid) != 0)
 		return complain_errno(a->address);
 	return 0;
 }
@@ -325,8 +325,8 @@ is_port(const char *text)
 	char *end;
 	unsigned long port = strtoul(text, &end, 10);
 
-	return text[0] >= '0' && text[0] <= '9' && *end == '\0' &&
-	    port > 0 && port <= UINT16_MAX;
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && port > 0 &&
+	    port <= UINT16_MAX;
 }
 
 /* "host:port" and "[v6]:port" taken apart; host "" or "*" is all. */
@@ -360,15 +360,15 @@ open_tcp_one(struct listeners *ls, const struct listen_addr *a,
     const struct addrinfo *ai)
 {
 	static const int on = 1;
-	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC |
-	    SOCK_NONBLOCK, 0);
+	int fd = socket(
+	    ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return ERR_SYSTEM;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (ai->ai_family == AF_INET6)
-		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on,
-		    sizeof(on));
+		(void)setsockopt(
+		    fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
 	    listen(fd, BACKLOG) == 0 &&
 	    listener_add(ls, fd, a->as, true) != NULL)
@@ -390,8 +390,7 @@ open_tcp(struct listeners *ls, const struct listen_addr *a)
 	int err, opened = 0, failed = 0;
 
 	if (split_tcp(a->address, host, sizeof(host), &port) != 0)
-		return complain(a->address,
-		    "neither unix:/path nor host:port");
+		return complain(a->address, "neither unix:/path nor host:port");
 	err = getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &found);
 	if (err != 0)
 		return complain(a->address, gai_strerror(err));
@@ -415,7 +414,12 @@ open_tcp(struct listeners *ls, const struct listen_addr *a)
 static int
 take_inherited(void *arg, int fd, enum listen_as as, bool tcp)
 {
-	return listener_add(arg, fd, as, tcp) != NULL ? 0 : ERR_NOMEM;
+	struct listener *l = listener_add(arg, fd, as, tcp);
+
+	if (l == NULL)
+		return ERR_NOMEM;
+	l->inherited = true;
+	return 0;
 }
 
 static bool
@@ -440,8 +444,10 @@ open_all(struct listeners *ls, const struct listen_conf *conf)
 		const struct listen_addr *a = &conf->addrs[i];
 
 		if (is_inherited(inherited, a->as))
-			log_at(LOG_INFO, "not listening on %s: the socket "
-			    "was inherited", a->address);
+			log_at(LOG_INFO,
+			    "not listening on %s: the socket "
+			    "was inherited",
+			    a->address);
 		else if (strncmp(a->address, "unix:", 5) == 0)
 			err = open_unix(ls, conf, a, a->address + 5);
 		else
@@ -493,8 +499,12 @@ listeners_stop(struct listeners *ls)
 
 	ls->stopped = true;
 	(void)event_del(ls->pause);
-	for (l = ls->list; l != NULL; l = l->next)
+	for (l = ls->list; l != NULL; l = l->next) {
+		/* An inherited socket's backlog is the next process's. */
+		if (!l->inherited)
+			accept_cb(l->fd, EV_READ, l);
 		(void)event_del(l->ev);
+	}
 }
 
 static void

@@ -15,23 +15,27 @@
 #include "fcgi/gateway.h"
 
 struct event_base;
-struct listeners;		/* opaque */
+struct listeners; /* opaque */
 
-enum listen_as { LISTEN_FASTCGI, LISTEN_SCGI, LISTEN_CONTROL };
+enum listen_as {
+	LISTEN_FASTCGI,
+	LISTEN_SCGI,
+	LISTEN_CONTROL
+};
 
 struct listen_addr {
-	enum listen_as	 as;
-	const char	*address;
+	enum listen_as as;
+	const char *address;
 };
 
 struct listen_conf {
 	const struct listen_addr *addrs;
-	size_t		 n;
-	mode_t		 mode;		/* of unix sockets; control: 0600 */
-	uid_t		 uid;		/* their owner, if we are root */
-	gid_t		 gid;		/* their group, but not control's;
+	size_t n;
+	mode_t mode;			/* of unix sockets; control: 0600 */
+	uid_t uid;			/* their owner, if we are root */
+	gid_t gid;			/* their group, but not control's;
 					 * (gid_t)-1: leave it */
-	const struct cidr_list *fronts;	/* who may connect by TCP; the caller
+	const struct cidr_list *fronts; /* who may connect by TCP; the caller
 					 * keeps it as long as the listeners */
 };
 
@@ -40,18 +44,18 @@ struct listen_conf {
  * address.  Accepting starts with listeners_start(), so that privileges can
  * be dropped and the store opened in between.
  */
-int	 listeners_open(struct listeners **out, struct event_base *base,
-	    struct stats *stats, const struct listen_conf *conf) MUST_CHECK;
+int listeners_open(struct listeners **out, struct event_base *base,
+    struct stats *stats, const struct listen_conf *conf) MUST_CHECK;
 /* What is accepted goes to gw. */
-int	 listeners_start(struct listeners *ls, struct gateway *gw) MUST_CHECK;
-void	 listeners_set_fronts(struct listeners *ls,
-	    const struct cidr_list *fronts);
+int listeners_start(struct listeners *ls, struct gateway *gw) MUST_CHECK;
+void listeners_set_fronts(struct listeners *ls, const struct cidr_list *fronts);
 
-/* Stop accepting.  The sockets stay: who connects now waits in the backlog
- * of an inherited socket for the next process. */
-void	 listeners_stop(struct listeners *ls);
+/* Take what waits in the backlogs of our own sockets, then stop accepting.
+ * The sockets stay: who connects now waits in the backlog of an inherited
+ * socket for the next process. */
+void listeners_stop(struct listeners *ls);
 
 /* Close, and remove the socket files that we made and that are still ours. */
-void	 listeners_close(struct listeners **ls);
+void listeners_close(struct listeners **ls);
 
 #endif

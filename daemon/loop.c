@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 
-#define DRAIN_MS	10000	/* then we go all the same */
+#define DRAIN_MS 10000 /* then we go all the same */
 
 static void
 loop_time(struct daemon *d)
@@ -44,16 +44,19 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 	d->timer_ms = 0;
 }
 
+/*
+ * What has reached us already is served: connections in the backlog of our
+ * own sockets are taken, and one more turn reads what lies in all of them.
+ */
 static void
 loop_drain(struct daemon *d)
 {
-	if (d->draining)
-		return;
+	listeners_stop(d->listeners);
+	(void)event_base_loop(d->base, EVLOOP_NONBLOCK);
 	log_at(LOG_NOTICE, "stopping");
 	notify_say(&d->notify, "STOPPING=1");
 	d->draining = true;
 	d->drain_until_ms = clock_mono_ms() + DRAIN_MS;
-	listeners_stop(d->listeners);
 	hub_drain(d->hub);
 	gateway_drain(d->gateway);
 }
@@ -67,9 +70,10 @@ signal_cb(evutil_socket_t sig, short what, void *arg)
 	if (sig == SIGHUP)
 		daemon_reload(d);
 	else if (sig != SIGUSR1)
-		loop_drain(d);
+		d->stopping = true;
 	else if (log_reopen() != 0)
-		log_at(LOG_ERROR, "cannot reopen the log file; the old one "
+		log_at(LOG_ERROR,
+		    "cannot reopen the log file; the old one "
 		    "stays in use");
 }
 
@@ -126,16 +130,16 @@ loop_signal(struct daemon *d, int sig)
 static int
 loop_events(struct daemon *d)
 {
-	d->store_ev = event_new(d->base, store_fd(d->store),
-	    EV_READ | EV_PERSIST, store_cb, d);
+	d->store_ev = event_new(
+	    d->base, store_fd(d->store), EV_READ | EV_PERSIST, store_cb, d);
 	d->timer_ev = evtimer_new(d->base, timer_cb, d);
 	d->term_ev = loop_signal(d, SIGTERM);
 	d->int_ev = loop_signal(d, SIGINT);
 	d->hup_ev = loop_signal(d, SIGHUP);
 	d->usr1_ev = loop_signal(d, SIGUSR1);
-	if (d->store_ev == NULL || d->timer_ev == NULL ||
-	    d->term_ev == NULL || d->int_ev == NULL || d->hup_ev == NULL ||
-	    d->usr1_ev == NULL || event_add(d->store_ev, NULL) != 0)
+	if (d->store_ev == NULL || d->timer_ev == NULL || d->term_ev == NULL ||
+	    d->int_ev == NULL || d->hup_ev == NULL || d->usr1_ev == NULL ||
+	    event_add(d->store_ev, NULL) != 0)
 		return ERR_NOMEM;
 	return 0;
 }
@@ -156,8 +160,8 @@ loop_signals_block(void)
 static void
 loop_events_free(struct daemon *d)
 {
-	struct event *all[] = { d->store_ev, d->timer_ev, d->term_ev,
-	    d->int_ev, d->hup_ev, d->usr1_ev };
+	struct event *all[] = { d->store_ev, d->timer_ev, d->term_ev, d->int_ev,
+		d->hup_ev, d->usr1_ev };
 
 	for (size_t i = 0; i < COUNT_OF(all); i++) {
 		if (all[i] != NULL)
@@ -183,7 +187,9 @@ loop_run(struct daemon *d)
 		/* Before anything else: nothing may be acknowledged now. */
 		else if (store_fatal(d->store) != 0)
 			err = store_fatal(d->store);
-		else
+		else if (d->stopping && !d->draining)
+			loop_drain(d);
+		if (err == 0)
 			loop_turn_end(d);
 	}
 	loop_signals_block();

@@ -17,8 +17,9 @@
 #include "daemon/daemon.h"
 #include "daemon/priv.h"
 
-#define DESCRIPTORS_KEPT	64	/* for files, listeners, the log */
-#define DEFAULT_CONF		SYSCONFDIR "/holdfast/holdfast.conf"
+#define DESCRIPTORS_KEPT 64 /* for files, listeners, the log */
+#define FEW_CONNECTIONS 4096
+#define DEFAULT_CONF SYSCONFDIR "/holdfast/holdfast.conf"
 
 static const char usage_text[] =
     "usage: holdfastd [-c FILE] [-t | -T]\n"
@@ -31,8 +32,9 @@ static const char usage_text[] =
 static struct gateway_limits
 gateway_limits_of(const struct daemon *d, const struct conf *c)
 {
-	size_t most = d->descriptors > DESCRIPTORS_KEPT * 2 ?
-	    d->descriptors - DESCRIPTORS_KEPT : DESCRIPTORS_KEPT;
+	size_t most = d->descriptors > DESCRIPTORS_KEPT * 2
+	    ? d->descriptors - DESCRIPTORS_KEPT
+	    : DESCRIPTORS_KEPT;
 
 	if (c->max_connections != 0)
 		most = MIN_OF(most, c->max_connections);
@@ -45,17 +47,16 @@ gateway_limits_of(const struct daemon *d, const struct conf *c)
 }
 
 void
-daemon_apply_limits(struct daemon *d, const struct conf *c,
-    const struct settings *s)
+daemon_apply_limits(
+    struct daemon *d, const struct conf *c, const struct settings *s)
 {
 	struct hub_limits limits = {
 		.message_ttl_s = s->message_ttl_s,
 		.channel_inactivity_ms = s->channel_inactivity_ms,
 		.max_channels = s->max_number_of_channels,
-		.max_wildcard_channels =
-		    s->max_number_of_wildcard_channels != 0 ?
-		    s->max_number_of_wildcard_channels :
-		    s->max_number_of_channels,
+		.max_wildcard_channels = s->max_number_of_wildcard_channels != 0
+		    ? s->max_number_of_wildcard_channels
+		    : s->max_number_of_channels,
 		.max_stored = s->max_messages_stored,
 		.wildcard_prefix = { s->wildcard_channel_prefix,
 		    strlen(s->wildcard_channel_prefix) },
@@ -83,8 +84,10 @@ reload_log(const struct conf *old, const struct conf *new)
 	if (new->log_file[0] != '\0' &&
 	    strcmp(old->log_file, new->log_file) != 0 &&
 	    log_open(new->log_file) != 0)
-		log_at(LOG_ERROR, "cannot open log file %s; the old one stays "
-		    "in use", new->log_file);
+		log_at(LOG_ERROR,
+		    "cannot open log file %s; the old one stays "
+		    "in use",
+		    new->log_file);
 }
 
 void
@@ -94,8 +97,10 @@ daemon_reload(struct daemon *d)
 	struct conf *new, *old = d->conf;
 
 	if (conf_read(d->conf_path, &new) != 0) {
-		log_at(LOG_ERROR, "%s was not reloaded; the old settings stay "
-		    "in force", d->conf_path);
+		log_at(LOG_ERROR,
+		    "%s was not reloaded; the old settings stay "
+		    "in force",
+		    d->conf_path);
 		return;
 	}
 	reload_log(old, new);
@@ -105,7 +110,8 @@ daemon_reload(struct daemon *d)
 	    strcmp(old->database, new->database) != 0 ||
 	    old->sync != new->sync ||
 	    old->max_database_size != new->max_database_size)
-		log_at(LOG_WARN, "listeners and database settings take effect "
+		log_at(LOG_WARN,
+		    "listeners and database settings take effect "
 		    "after a restart");
 	limits = gateway_limits_of(d, new);
 	gateway_set_limits(d->gateway, &limits);
@@ -130,29 +136,42 @@ open_listeners(struct daemon *d)
 		{ LISTEN_CONTROL, &c->control },
 	};
 	struct listen_conf lc = { .mode = (mode_t)c->socket_mode,
-	    .uid = geteuid(), .fronts = &c->fronts_cidr };
+		.uid = geteuid(),
+		.fronts = &c->fronts_cidr };
 	struct listen_addr *addrs;
-	const char *group = c->socket_group[0] != '\0' || geteuid() != 0 ?
-	    c->socket_group : c->group;
+	const char *group = c->socket_group[0] != '\0' || geteuid() != 0
+	    ? c->socket_group
+	    : c->group;
 	int err = priv_group(group, &lc.gid);
 
 	if (err == 0 && lc.uid == 0)
 		err = priv_user(c->user, &lc.uid);
 	if (err != 0)
 		return err;
-	addrs = calloc(c->fastcgi.n + c->scgi.n + c->control.n + 1,
-	    sizeof(*addrs));
+	addrs =
+	    calloc(c->fastcgi.n + c->scgi.n + c->control.n + 1, sizeof(*addrs));
 	if (addrs == NULL)
 		return ERR_NOMEM;
 	for (size_t k = 0; k < COUNT_OF(kinds); k++) {
 		for (size_t i = 0; i < kinds[k].s->n; i++)
 			addrs[lc.n++] = (struct listen_addr){ kinds[k].as,
-			    kinds[k].s->list[i] };
+				kinds[k].s->list[i] };
 	}
 	lc.addrs = addrs;
 	err = listeners_open(&d->listeners, d->base, &d->stats, &lc);
 	free(addrs);
 	return err;
+}
+
+/* As the user that will have to open it again, after a rotation. */
+static int
+open_log(const struct conf *c)
+{
+	if (log_open(c->log_file[0] != '\0' ? c->log_file : NULL) == 0)
+		return 0;
+	log_at(LOG_ERROR, "cannot open log file %s: %s", c->log_file,
+	    strerror(errno));
+	return ERR_SYSTEM;
 }
 
 static int
@@ -176,12 +195,20 @@ daemon_start(struct daemon *d)
 	struct gateway_limits limits = gateway_limits_of(d, d->conf);
 	int err;
 
+	if (limits.max_connections < FEW_CONNECTIONS)
+		log_at(LOG_NOTICE,
+		    "there is room for %u connections, and "
+		    "each waiting poll holds one; more descriptors "
+		    "(LimitNOFILE, ulimit -n) make more room",
+		    limits.max_connections);
 	d->base = event_base_new();
 	if (d->base == NULL)
 		return ERR_NOMEM;
 	err = open_listeners(d);
 	if (err == 0)
 		err = priv_drop(d->conf->user, d->conf->group);
+	if (err == 0)
+		err = open_log(d->conf);
 	if (err == 0)
 		err = open_store(d);
 	if (err == 0)
@@ -192,7 +219,7 @@ daemon_start(struct daemon *d)
 	err = api_new(d->hub, &d->stats, d->conf->layout, &d->api);
 	if (err != 0)
 		return err;
-	(void)conf_take_layout(d->conf);	/* it is the api's now */
+	(void)conf_take_layout(d->conf); /* it is the api's now */
 	api_set_control(d->api, &control_ops, d);
 	d->gateway = gateway_new(d->base, d->api, &d->stats, &limits);
 	if (d->gateway == NULL)
@@ -238,15 +265,8 @@ daemon_main(const char *conf_path)
 	err = conf_read(conf_path, &d.conf);
 	if (err == 0) {
 		log_set_level(d.conf->log_level);
-		if (log_open(d.conf->log_file[0] != '\0' ? d.conf->log_file :
-		    NULL) != 0) {
-			log_at(LOG_ERROR, "cannot open log file %s: %s",
-			    d.conf->log_file, strerror(errno));
-			err = ERR_SYSTEM;
-		}
-	}
-	if (err == 0)
 		err = daemon_start(&d);
+	}
 	if (err == 0)
 		status = loop_run(&d);
 	else
@@ -261,15 +281,15 @@ daemon_check(const char *conf_path, bool dump)
 	struct conf *c;
 
 	if (conf_read(conf_path, &c) != 0) {
-		(void)fprintf(stderr, "%s: the configuration is wrong\n",
-		    conf_path);
+		(void)fprintf(
+		    stderr, "%s: the configuration is wrong\n", conf_path);
 		return 1;
 	}
 	if (dump)
 		conf_dump(c, stdout);
 	else
-		(void)fprintf(stderr, "%s: the configuration is right\n",
-		    conf_path);
+		(void)fprintf(
+		    stderr, "%s: the configuration is right\n", conf_path);
 	conf_free(&c);
 	return 0;
 }

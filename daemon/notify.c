@@ -13,8 +13,8 @@ watchdog_ms(void)
 	const char *usec = getenv("WATCHDOG_USEC");
 	const char *pid = getenv("WATCHDOG_PID");
 
-	if (usec == NULL || (pid != NULL &&
-	    strtoul(pid, NULL, 10) != (unsigned long)getpid()))
+	if (usec == NULL ||
+	    (pid != NULL && strtoul(pid, NULL, 10) != (unsigned long)getpid()))
 		return 0;
 	return strtoull(usec, NULL, 10) / 1000;
 }
@@ -36,12 +36,13 @@ notify_open(struct notify *n)
 		return;
 	memcpy(sun.sun_path, path, len);
 	if (path[0] == '@')
-		sun.sun_path[0] = '\0';		/* abstract */
+		sun.sun_path[0] = '\0'; /* abstract */
 	n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (n->fd < 0)
 		return;
 	if (connect(n->fd, (struct sockaddr *)&sun,
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) != 0) {
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) !=
+	    0) {
 		log_at(LOG_WARN, "cannot reach NOTIFY_SOCKET %s", path);
 		notify_close(n);
 	}

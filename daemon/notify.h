@@ -10,15 +10,15 @@
 #include "base/base.h"
 
 struct notify {
-	int		fd;		/* -1: nobody listens */
-	uint64_t	watchdog_ms;	/* 0: no watchdog */
-	uint64_t	next_ms;	/* of the watchdog, monotonic */
+	int fd;		      /* -1: nobody listens */
+	uint64_t watchdog_ms; /* 0: no watchdog */
+	uint64_t next_ms;     /* of the watchdog, monotonic */
 };
 
-void	 notify_open(struct notify *n);
-void	 notify_say(struct notify *n, const char *state);
+void notify_open(struct notify *n);
+void notify_say(struct notify *n, const char *state);
 /* A sign of life, when one is due. */
-void	 notify_alive(struct notify *n, uint64_t now_ms);
-void	 notify_close(struct notify *n);
+void notify_alive(struct notify *n, uint64_t now_ms);
+void notify_close(struct notify *n);
 
 #endif

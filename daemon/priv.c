@@ -16,8 +16,10 @@ priv_user(const char *name, uid_t *uid)
 	const struct passwd *pw = getpwnam(name);
 
 	if (pw == NULL) {
-		log_at(LOG_ERROR, "there is no user \"%s\" to run as; create "
-		    "it or set user in holdfast.conf", name);
+		log_at(LOG_ERROR,
+		    "there is no user \"%s\" to run as; create "
+		    "it or set user in holdfast.conf",
+		    name);
 		return ERR_CONFIG;
 	}
 	*uid = pw->pw_uid;
@@ -34,8 +36,10 @@ priv_group(const char *name, gid_t *gid)
 		return 0;
 	gr = getgrnam(name);
 	if (gr == NULL) {
-		log_at(LOG_ERROR, "there is no group \"%s\"; create it or set "
-		    "another in holdfast.conf", name);
+		log_at(LOG_ERROR,
+		    "there is no group \"%s\"; create it or set "
+		    "another in holdfast.conf",
+		    name);
 		return ERR_CONFIG;
 	}
 	*gid = gr->gr_gid;
@@ -57,7 +61,8 @@ priv_drop(const char *user, const char *group)
 	if (err != 0)
 		return err;
 	if (gid == (gid_t)-1) {
-		log_at(LOG_ERROR, "group cannot be empty when started as "
+		log_at(LOG_ERROR,
+		    "group cannot be empty when started as "
 		    "root");
 		return ERR_CONFIG;
 	}

@@ -5,15 +5,15 @@
 #include "base/base.h"
 
 /* User by name.  Says what is wrong. */
-int	 priv_user(const char *name, uid_t *uid) MUST_CHECK;
+int priv_user(const char *name, uid_t *uid) MUST_CHECK;
 
 /* Group by name; "" is (gid_t)-1, "leave it".  Says what is wrong. */
-int	 priv_group(const char *name, gid_t *gid) MUST_CHECK;
+int priv_group(const char *name, gid_t *gid) MUST_CHECK;
 
 /* Started as root: become user and group, for good.  Otherwise nothing. */
-int	 priv_drop(const char *user, const char *group) MUST_CHECK;
+int priv_drop(const char *user, const char *group) MUST_CHECK;
 
 /* As many descriptors as the hard limit gives; returns the limit. */
-size_t	 priv_raise_descriptors(void);
+size_t priv_raise_descriptors(void);
 
 #endif

@@ -11,9 +11,9 @@
 #include "base/base.h"
 
 enum codec {
-	CODEC_MORE,	/* all bytes used, no item yet */
-	CODEC_DONE,	/* an item; there may be bytes left */
-	CODEC_BAD	/* not this protocol; the rest is worthless */
+	CODEC_MORE, /* all bytes used, no item yet */
+	CODEC_DONE, /* an item; there may be bytes left */
+	CODEC_BAD   /* not this protocol; the rest is worthless */
 };
 
 static inline void

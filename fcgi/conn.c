@@ -28,21 +28,21 @@
 #include "fcgi/fcgi_codec.h"
 #include "fcgi/gateway_priv.h"
 
-#define OUT_PAUSE	64	/* answers kept: stop reading until taken */
-#define OUT_MAX		512	/* one read asked for so many: close */
-#define LINGER_S	5	/* without a byte */
+#define OUT_PAUSE 64 /* answers kept: stop reading until taken */
+#define OUT_MAX 512  /* one read asked for so many: close */
+#define LINGER_S 5   /* without a byte */
 
 struct out_item {
 	STAILQ_ENTRY(out_item) link;
-	struct payload	*payload;
-	size_t		 off;	/* bytes written, heads included */
-	uint16_t	 id;
+	struct payload *payload;
+	size_t off; /* bytes written, heads included */
+	uint16_t id;
 };
 
 struct conn_out {
 	STAILQ_HEAD(, out_item) items;
-	unsigned	 count;
-	struct event	 ev;	/* writing; times out */
+	unsigned count;
+	struct event ev; /* writing; times out */
 };
 
 static void conn_read_cb(evutil_socket_t fd, short what, void *arg);
@@ -77,7 +77,8 @@ conn_init(struct conn *c, struct gateway *gw, int fd,
 	c->linger = false;
 	c->ended = false;
 	if (event_assign(&c->ev, gw->base, fd, EV_READ | EV_PERSIST,
-	    conn_read_cb, c) != 0 || event_add(&c->ev, NULL) != 0)
+		conn_read_cb, c) != 0 ||
+	    event_add(&c->ev, NULL) != 0)
 		return ERR_SYSTEM;
 	TAILQ_INSERT_TAIL(&gw->conns, c, link);
 	return 0;
@@ -130,8 +131,8 @@ conn_close(struct conn *c, enum conn_close_why why)
 
 /* ERR_AGAIN: the kernel takes no more, *off says how far it came. */
 static int
-write_some(const struct conn *c, const struct payload *p, uint16_t id,
-    size_t *off)
+write_some(
+    const struct conn *c, const struct payload *p, uint16_t id, size_t *off)
 {
 	struct slice answer = { p->data, p->len };
 	size_t size = id == 0 ? p->len : fcgi_answer_size(p->len);
@@ -142,8 +143,8 @@ write_some(const struct conn *c, const struct payload *p, uint16_t id,
 
 	while (*off < size) {
 		if (id != 0) {
-			msg.msg_iovlen = (size_t)fcgi_answer_iov(&frames, id,
-			    answer, *off, iov);
+			msg.msg_iovlen = (size_t)fcgi_answer_iov(
+			    &frames, id, answer, *off, iov);
 		} else {
 			iov[0].iov_base = (void *)(uintptr_t)(p->data + *off);
 			iov[0].iov_len = size - *off;
@@ -170,7 +171,7 @@ out_new(struct conn *c)
 	STAILQ_INIT(&out->items);
 	out->count = 0;
 	if (event_assign(&out->ev, c->gw->base, c->fd, EV_WRITE | EV_PERSIST,
-	    conn_write_cb, c) != 0 ||
+		conn_write_cb, c) != 0 ||
 	    event_add(&out->ev, &c->gw->write_timeout) != 0) {
 		free(out);
 		return NULL;
@@ -283,7 +284,7 @@ conn_write_cb(evutil_socket_t fd, short what, void *arg)
 	out_free(c);
 	if (c->state == CONN_FLUSH)
 		conn_flushed(c);
-	else if (event_add(&c->ev, NULL) != 0)	/* it may be paused */
+	else if (event_add(&c->ev, NULL) != 0) /* it may be paused */
 		conn_close(c, CONN_CLOSE_RESET);
 }
 

@@ -20,7 +20,7 @@ struct conn_out;
 struct gateway;
 
 enum conn_close_why {
-#define CLOSE(name, counter, level, text)	name,
+#define CLOSE(name, counter, level, text) name,
 #include "fcgi/conn_close.tbl"
 #undef CLOSE
 	CONN_CLOSE_COUNT
@@ -33,40 +33,40 @@ typedef enum conn_close_why conn_eof_f(const struct conn *c);
 /* The last call: give up what is in flight and free the session. */
 typedef void conn_free_f(struct conn *c);
 
-struct conn_ops {		/* one const instance per kind of session */
-	const char	*name;
-	conn_input_f	*input;
-	conn_eof_f	*eof;
-	conn_free_f	*free;
+struct conn_ops { /* one const instance per kind of session */
+	const char *name;
+	conn_input_f *input;
+	conn_eof_f *eof;
+	conn_free_f *free;
 };
 
 enum conn_state {
 	CONN_OPEN,
-	CONN_FLUSH,		/* writing the last answer */
-	CONN_LINGER,		/* all written; the front's bytes are dropped */
+	CONN_FLUSH,  /* writing the last answer */
+	CONN_LINGER, /* all written; the front's bytes are dropped */
 	CONN_DEAD
 };
 
 struct conn {
-	uint32_t	 magic;
-#define CONN_MAGIC	0x636f6e6e
-	int		 fd;
+	uint32_t magic;
+#define CONN_MAGIC 0x636f6e6e
+	int fd;
 	const struct conn_ops *ops;
-	struct gateway	*gw;
-	TAILQ_ENTRY(conn) link;		/* in gw->conns, then gw->dead */
-	struct conn_out	*out;		/* what the kernel did not take */
-	uint8_t		 state;		/* enum conn_state */
-	bool		 control;
-	bool		 linger;	/* the front may still be sending */
-	bool		 ended;		/* the front sends no more */
-	struct event	 ev;		/* reading */
+	struct gateway *gw;
+	TAILQ_ENTRY(conn) link; /* in gw->conns, then gw->dead */
+	struct conn_out *out;	/* what the kernel did not take */
+	uint8_t state;		/* enum conn_state */
+	bool control;
+	bool linger;	 /* the front may still be sending */
+	bool ended;	 /* the front sends no more */
+	struct event ev; /* reading */
 };
 
 /* On ERR_SYSTEM nothing was kept; the descriptor stays the caller's. */
-int	 conn_init(struct conn *c, struct gateway *gw, int fd,
-	    const struct conn_ops *ops, bool control) MUST_CHECK;
+int conn_init(struct conn *c, struct gateway *gw, int fd,
+    const struct conn_ops *ops, bool control) MUST_CHECK;
 /* Called by the reap only, after ops->free() gave up the requests. */
-void	 conn_release(struct conn *c);
+void conn_release(struct conn *c);
 
 static inline bool
 conn_is_open(const struct conn *c)
@@ -76,14 +76,14 @@ conn_is_open(const struct conn *c)
 
 /* Write p, as it is (id 0) or as the answer to a FastCGI request, now or when
  * the front takes it.  Takes its own reference.  May close the connection. */
-void	 conn_send(struct conn *c, struct payload *p, uint16_t id);
+void conn_send(struct conn *c, struct payload *p, uint16_t id);
 
 /* No more input; close when all is written.  linger: bytes that the front is
  * still sending are waited for, since closing on them would reset the
  * connection and could take the answer away from the front. */
-void	 conn_finish(struct conn *c, bool linger);
+void conn_finish(struct conn *c, bool linger);
 
 /* Mark only: nothing is freed or given up before the reap. */
-void	 conn_close(struct conn *c, enum conn_close_why why);
+void conn_close(struct conn *c, enum conn_close_why why);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#define PAIR_HEAD_MAX	8	/* two lengths of four bytes */
+#define PAIR_HEAD_MAX 8 /* two lengths of four bytes */
 
 enum codec
 fcgi_read(struct fcgi_reader *r, struct slice *in, struct fcgi_piece *piece)
@@ -53,8 +53,8 @@ fcgi_read(struct fcgi_reader *r, struct slice *in, struct fcgi_piece *piece)
 }
 
 struct pair_head {
-	uint32_t	name_len, value_len;	/* 31 bits each */
-	size_t		len;			/* of the two lengths */
+	uint32_t name_len, value_len; /* 31 bits each */
+	size_t len;		      /* of the two lengths */
 };
 
 /* Lengths below 128 take one byte, others four.  Returns the bytes used, 0
@@ -127,8 +127,7 @@ pairs_rest(const struct fcgi_pairs *p)
 }
 
 static int
-pair_give(const char *at, const struct pair_head *h, fcgi_pair_f *f,
-    void *arg)
+pair_give(const char *at, const struct pair_head *h, fcgi_pair_f *f, void *arg)
 {
 	return f(arg, (struct slice){ at + h->len, h->name_len },
 	    (struct slice){ at + h->len + h->name_len, h->value_len });
@@ -158,8 +157,7 @@ pair_take(struct fcgi_pairs *p, struct slice *in, bool *whole, fcgi_pair_f *f,
 /* Move what the pair in `rest` lacks, or what there is of it.  The lengths
  * come byte by byte, the rest at once. */
 static int
-pair_continue(struct fcgi_pairs *p, struct slice *in, fcgi_pair_f *f,
-    void *arg)
+pair_continue(struct fcgi_pairs *p, struct slice *in, fcgi_pair_f *f, void *arg)
 {
 	struct pair_head h;
 	size_t size, n = 1;
@@ -186,8 +184,8 @@ pair_continue(struct fcgi_pairs *p, struct slice *in, fcgi_pair_f *f,
 }
 
 int
-fcgi_pairs_feed(struct fcgi_pairs *p, struct slice in, fcgi_pair_f *f,
-    void *arg)
+fcgi_pairs_feed(
+    struct fcgi_pairs *p, struct slice in, fcgi_pair_f *f, void *arg)
 {
 	bool whole;
 	int err;
@@ -251,13 +249,13 @@ fcgi_put_unknown(uint8_t out[FCGI_UNKNOWN_LEN], uint8_t type)
 }
 
 size_t
-fcgi_put_values(uint8_t out[FCGI_VALUES_LEN], unsigned asked,
-    unsigned max_connections)
+fcgi_put_values(
+    uint8_t out[FCGI_VALUES_LEN], unsigned asked, unsigned max_connections)
 {
 	const struct {
-		unsigned	 bit;
-		const char	*name;
-		unsigned	 value;
+		unsigned bit;
+		const char *name;
+		unsigned value;
 	} all[] = {
 		{ FCGI_VALUE_MAX_CONNS, FCGI_MAX_CONNS, max_connections },
 		{ FCGI_VALUE_MAX_REQS, FCGI_MAX_REQS, max_connections },

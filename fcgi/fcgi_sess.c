@@ -27,43 +27,43 @@
 #include "fcgi/fcgi_codec.h"
 #include "fcgi/gateway_priv.h"
 
-#define REQUESTS_MAX	64	/* at a time on one connection */
-#define BODY_FIRST	16384	/* bytes of memory for an announcement */
-#define VALUE_NAME_MAX	64	/* of a pair in GET_VALUES */
+#define REQUESTS_MAX 64	  /* at a time on one connection */
+#define BODY_FIRST 16384  /* bytes of memory for an announcement */
+#define VALUE_NAME_MAX 64 /* of a pair in GET_VALUES */
 
 struct fcgi_input {
-	struct due	 due;
+	struct due due;
 	struct fcgi_pairs pairs;
-	bool		 in_body;	/* the parameters are complete */
-	bool		 announced;	/* there was a CONTENT_LENGTH */
-	uint64_t	 content_length;
+	bool in_body;	/* the parameters are complete */
+	bool announced; /* there was a CONTENT_LENGTH */
+	uint64_t content_length;
 };
 
 struct fcgi_req {
-	struct request	 r;
-	struct fcgi_sess *sess;		/* NULL: the inline one is free */
-	struct fcgi_input *in;		/* NULL: complete, or refused */
+	struct request r;
+	struct fcgi_sess *sess; /* NULL: the inline one is free */
+	struct fcgi_input *in;	/* NULL: complete, or refused */
 	LIST_ENTRY(fcgi_req) link;
-	uint16_t	 id;
-	bool		 refused;
+	uint16_t id;
+	bool refused;
 };
 
-struct fcgi_values {			/* a GET_VALUES record coming in */
+struct fcgi_values { /* a GET_VALUES record coming in */
 	struct fcgi_pairs pairs;
-	unsigned	 asked;
+	unsigned asked;
 };
 
 struct fcgi_sess {
-	struct conn	 conn;		/* first */
+	struct conn conn; /* first */
 	struct fcgi_reader reader;
-	uint8_t		 begin[sizeof(FCGI_BeginRequestBody)];
-	uint8_t		 begin_have;
-	uint8_t		 active;	/* requests in the list */
-	bool		 closing;	/* a request came without KEEP_CONN */
-	bool		 unfinished;	/* the rest of a refused one may come */
+	uint8_t begin[sizeof(FCGI_BeginRequestBody)];
+	uint8_t begin_have;
+	uint8_t active;	 /* requests in the list */
+	bool closing;	 /* a request came without KEEP_CONN */
+	bool unfinished; /* the rest of a refused one may come */
 	struct fcgi_values *values;
 	LIST_HEAD(, fcgi_req) reqs;
-	struct fcgi_req	 first;
+	struct fcgi_req first;
 };
 
 static request_reply_f fcgi_reply;
@@ -76,8 +76,8 @@ req_find(const struct fcgi_sess *s, uint16_t id)
 	struct fcgi_req *q;
 
 	LIST_FOREACH(q, &s->reqs, link)
-		if (q->id == id)
-			return q;
+	if (q->id == id)
+		return q;
 	return NULL;
 }
 
@@ -122,8 +122,8 @@ req_new(struct fcgi_sess *s, uint16_t id)
 			free(q);
 		return NULL;
 	}
-	request_init(&q->r, &request_ops, gw->limits.max_params,
-	    gw->limits.max_body);
+	request_init(
+	    &q->r, &request_ops, gw->limits.max_params, gw->limits.max_body);
 	q->r.control = s->conn.control;
 	q->sess = s;
 	q->id = id;
@@ -139,7 +139,7 @@ req_free(struct fcgi_req *q)
 {
 	struct fcgi_sess *s = q->sess;
 
-	assert(s != NULL);	/* the inline one, freed twice */
+	assert(s != NULL); /* the inline one, freed twice */
 	if (q->in != NULL || q->refused)
 		s->unfinished = true;
 	input_free(q);
@@ -270,7 +270,7 @@ on_abort(struct fcgi_sess *s, const struct fcgi_piece *p)
 	struct fcgi_req *q = req_find(s, p->id);
 
 	if (q == NULL || !p->last)
-		return;		/* it crossed our answer */
+		return; /* it crossed our answer */
 	req_abandon(q);
 	send_end(s, p->id, FCGI_REQUEST_COMPLETE);
 	sess_rest(s);
@@ -294,7 +294,7 @@ params_end(struct fcgi_req *q)
 		return ERR_SYNTAX;
 	in->in_body = true;
 	if (length.len == 0)
-		return 0;	/* a body of unknown length, or none */
+		return 0; /* a body of unknown length, or none */
 	if (decimal_parse(length, &in->content_length) != 0)
 		return ERR_SYNTAX;
 	in->announced = true;
@@ -319,8 +319,8 @@ on_stream(struct fcgi_req *q, const struct fcgi_piece *p)
 	int err;
 
 	if (p->type == FCGI_PARAMS && p->length != 0) {
-		err = fcgi_pairs_feed(&q->in->pairs, p->content, add_param,
-		    &q->r.params);
+		err = fcgi_pairs_feed(
+		    &q->in->pairs, p->content, add_param, &q->r.params);
 	} else if (p->type == FCGI_PARAMS) {
 		err = params_end(q);
 	} else if (p->length != 0) {
@@ -342,7 +342,7 @@ on_request_record(struct fcgi_sess *s, const struct fcgi_piece *p)
 	bool body = p->type == FCGI_STDIN;
 
 	if (q == NULL || q->refused)
-		return;		/* it crossed our answer */
+		return; /* it crossed our answer */
 	if (q->in != NULL && body == q->in->in_body)
 		on_stream(q, p);
 	else if (q->in != NULL || p->length != 0)
@@ -373,8 +373,8 @@ static void
 values_answer(struct fcgi_sess *s)
 {
 	uint8_t out[FCGI_VALUES_LEN];
-	size_t len = fcgi_put_values(out, s->values->asked,
-	    s->conn.gw->limits.max_connections);
+	size_t len = fcgi_put_values(
+	    out, s->values->asked, s->conn.gw->limits.max_connections);
 
 	values_free(s);
 	send_bytes(s, out, len);
@@ -391,8 +391,8 @@ on_get_values(struct fcgi_sess *s, const struct fcgi_piece *p)
 		}
 		fcgi_pairs_init(&s->values->pairs, VALUE_NAME_MAX);
 	}
-	if (fcgi_pairs_feed(&s->values->pairs, p->content, note_value,
-	    s->values) != 0 ||
+	if (fcgi_pairs_feed(
+		&s->values->pairs, p->content, note_value, s->values) != 0 ||
 	    (p->last && !fcgi_pairs_complete(&s->values->pairs)))
 		conn_close(&s->conn, CONN_CLOSE_ORDER);
 	else if (p->last)
@@ -425,7 +425,7 @@ sess_piece(struct fcgi_sess *s, const struct fcgi_piece *p)
 		on_request_record(s, p);
 		break;
 	case FCGI_DATA:
-		break;		/* for filters */
+		break; /* for filters */
 	case FCGI_GET_VALUES:
 		on_get_values(s, p);
 		break;
@@ -458,16 +458,17 @@ fcgi_sess_input(struct conn *c, struct slice in)
 static enum conn_close_why
 fcgi_sess_eof(const struct conn *c)
 {
-	const struct fcgi_sess *s = CONTAINER_OF(c, const struct fcgi_sess,
-	    conn);
+	const struct fcgi_sess *s =
+	    CONTAINER_OF(c, const struct fcgi_sess, conn);
 	const struct fcgi_req *q;
 
-	if (s->reader.have != 0 && (s->reader.have < FCGI_HEADER_LEN ||
-	    s->reader.left != 0 || s->reader.padding != 0))
+	if (s->reader.have != 0 &&
+	    (s->reader.have < FCGI_HEADER_LEN || s->reader.left != 0 ||
+		s->reader.padding != 0))
 		return CONN_CLOSE_TRUNCATED;
 	LIST_FOREACH(q, &s->reqs, link)
-		if (q->in != NULL)
-			return CONN_CLOSE_TRUNCATED;
+	if (q->in != NULL)
+		return CONN_CLOSE_TRUNCATED;
 	return s->active != 0 ? CONN_CLOSE_GONE : CONN_CLOSE_IDLE;
 }
 
@@ -484,9 +485,8 @@ fcgi_sess_free(struct conn *c)
 	free(s);
 }
 
-static const struct conn_ops fcgi_sess_ops = {
-	"fastcgi", fcgi_sess_input, fcgi_sess_eof, fcgi_sess_free
-};
+static const struct conn_ops fcgi_sess_ops = { "fastcgi", fcgi_sess_input,
+	fcgi_sess_eof, fcgi_sess_free };
 
 struct conn *
 fcgi_sess_new(struct gateway *gw, int fd, bool control)

@@ -17,11 +17,11 @@
 #include "fcgi/gateway_priv.h"
 
 static const struct {
-	const char	*name;
-	enum log_level	 level;
-	const char	*text;
+	const char *name;
+	enum log_level level;
+	const char *text;
 } closes[] = {
-#define CLOSE(name, counter, level, text)	{ #counter, level, text },
+#define CLOSE(name, counter, level, text) { #counter, level, text },
 #include "fcgi/conn_close.tbl"
 #undef CLOSE
 };
@@ -90,20 +90,20 @@ gateway_full(const struct gateway *gw)
 }
 
 void
-gateway_count_close(struct gateway *gw, const char *kind,
-    enum conn_close_why why)
+gateway_count_close(
+    struct gateway *gw, const char *kind, enum conn_close_why why)
 {
 	gw->closes[why]++;
-	log_limited(&gw->close_log[why], closes[why].level,
-	    "%s connection: %s", kind, closes[why].text);
+	log_limited(&gw->close_log[why], closes[why].level, "%s connection: %s",
+	    kind, closes[why].text);
 }
 
 void
-gateway_accept(struct gateway *gw, int fd, enum gateway_kind kind,
-    bool control)
+gateway_accept(struct gateway *gw, int fd, enum gateway_kind kind, bool control)
 {
-	struct conn *c = kind == GATEWAY_FASTCGI ?
-	    fcgi_sess_new(gw, fd, control) : scgi_sess_new(gw, fd, control);
+	struct conn *c = kind == GATEWAY_FASTCGI
+	    ? fcgi_sess_new(gw, fd, control)
+	    : scgi_sess_new(gw, fd, control);
 
 	if (c == NULL) {
 		gateway_count_close(gw,

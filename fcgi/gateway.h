@@ -11,47 +11,50 @@
 #include "base/stats.h"
 
 struct event_base;
-struct gateway;			/* opaque */
+struct gateway; /* opaque */
 
-enum gateway_kind { GATEWAY_FASTCGI, GATEWAY_SCGI };
-
-struct gateway_limits {
-	size_t		max_params;	/* names and values of one request */
-	size_t		max_body;
-	uint64_t	request_timeout_ms;	/* for a request to come whole,
-						 * and for an answer to move */
-	unsigned	max_connections;
+enum gateway_kind {
+	GATEWAY_FASTCGI,
+	GATEWAY_SCGI
 };
 
-struct gateway	*gateway_new(struct event_base *base, struct api *api,
-		    struct stats *stats, const struct gateway_limits *limits);
+struct gateway_limits {
+	size_t max_params; /* names and values of one request */
+	size_t max_body;
+	uint64_t request_timeout_ms; /* for a request to come whole,
+						 * and for an answer to move */
+	unsigned max_connections;
+};
+
+struct gateway *gateway_new(struct event_base *base, struct api *api,
+    struct stats *stats, const struct gateway_limits *limits);
 /* Closes all connections and abandons their requests. */
-void	 gateway_free(struct gateway **gw);
+void gateway_free(struct gateway **gw);
 
 /* After a reload: for requests that begin from now on. */
-void	 gateway_set_limits(struct gateway *gw,
-	    const struct gateway_limits *limits);
+void gateway_set_limits(
+    struct gateway *gw, const struct gateway_limits *limits);
 
-bool	 gateway_full(const struct gateway *gw);
+bool gateway_full(const struct gateway *gw);
 
 /* Takes an accepted, non-blocking descriptor, and closes it even on failure.
  * control: its requests may do what only the administrator may. */
-void	 gateway_accept(struct gateway *gw, int fd, enum gateway_kind kind,
-	    bool control);
+void gateway_accept(
+    struct gateway *gw, int fd, enum gateway_kind kind, bool control);
 
 /* Once at the end of each turn of the loop: give up the requests of closed
  * connections (api_abandon) and free them. */
-void	 gateway_reap(struct gateway *gw);
+void gateway_reap(struct gateway *gw);
 
 /* Lame duck: idle connections close now, others when their last request is
  * answered. */
-void	 gateway_drain(struct gateway *gw);
+void gateway_drain(struct gateway *gw);
 /* Requests are in flight or answers are not yet written. */
-bool	 gateway_busy(const struct gateway *gw);
+bool gateway_busy(const struct gateway *gw);
 
-typedef void gateway_close_f(void *arg, const char *name, uint64_t count,
-    const char *help);
-void	 gateway_walk_closes(const struct gateway *gw, gateway_close_f *f,
-	    void *arg);
+typedef void gateway_close_f(
+    void *arg, const char *name, uint64_t count, const char *help);
+void gateway_walk_closes(
+    const struct gateway *gw, gateway_close_f *f, void *arg);
 
 #endif

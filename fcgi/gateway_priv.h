@@ -9,42 +9,42 @@
 #include "fcgi/conn.h"
 #include "fcgi/gateway.h"
 
-#define GATEWAY_INPUT	(64 * 1024)
+#define GATEWAY_INPUT (64 * 1024)
 
 /* An incomplete request's place in the order in which they time out. */
 struct due {
 	TAILQ_ENTRY(due) link;
-	uint64_t	at_ms;		/* monotonic */
-	struct conn	*conn;		/* NULL: not waiting */
+	uint64_t at_ms;	   /* monotonic */
+	struct conn *conn; /* NULL: not waiting */
 };
 
 struct gateway {
 	struct event_base *base;
-	struct api	*api;
-	struct stats	*stats;
+	struct api *api;
+	struct stats *stats;
 	struct gateway_limits limits;
-	struct timeval	 write_timeout;
+	struct timeval write_timeout;
 	TAILQ_HEAD(, conn) conns, dead;
-	unsigned	 connections;	/* in both lists */
-	unsigned	 requests;	/* in flight, incomplete ones too */
-	unsigned	 writing;	/* connections with answers kept */
-	bool		 draining;
-	TAILQ_HEAD(, due) dues;		/* oldest first */
-	struct event	 due_timer;
-	uint64_t	 closes[CONN_CLOSE_COUNT];
+	unsigned connections; /* in both lists */
+	unsigned requests;    /* in flight, incomplete ones too */
+	unsigned writing;     /* connections with answers kept */
+	bool draining;
+	TAILQ_HEAD(, due) dues; /* oldest first */
+	struct event due_timer;
+	uint64_t closes[CONN_CLOSE_COUNT];
 	struct log_limit close_log[CONN_CLOSE_COUNT];
-	char		 input[GATEWAY_INPUT];	/* of this wake's read */
+	char input[GATEWAY_INPUT]; /* of this wake's read */
 };
 
 /* The request on c has request_timeout to become complete. */
-void	 gateway_due_add(struct gateway *gw, struct due *d, struct conn *c);
-void	 gateway_due_remove(struct gateway *gw, struct due *d);
+void gateway_due_add(struct gateway *gw, struct due *d, struct conn *c);
+void gateway_due_remove(struct gateway *gw, struct due *d);
 
-void	 gateway_count_close(struct gateway *gw, const char *kind,
-	    enum conn_close_why why);
+void gateway_count_close(
+    struct gateway *gw, const char *kind, enum conn_close_why why);
 
 /* A session without requests, or NULL when there is no memory. */
-struct conn	*fcgi_sess_new(struct gateway *gw, int fd, bool control);
-struct conn	*scgi_sess_new(struct gateway *gw, int fd, bool control);
+struct conn *fcgi_sess_new(struct gateway *gw, int fd, bool control);
+struct conn *scgi_sess_new(struct gateway *gw, int fd, bool control);
 
 #endif

@@ -12,7 +12,7 @@
  */
 #include "fcgi/scgi_codec.h"
 
-#define LENGTH_DIGITS	9
+#define LENGTH_DIGITS 9
 
 void
 scgi_reader_init(struct scgi_reader *r, size_t max_params)
@@ -77,8 +77,9 @@ take_pair(struct scgi_reader *r, struct slice name, struct slice value,
 {
 	if (name.len == 0)
 		return ERR_SYNTAX;
-	if (params->n == 0 && (!slice_is(name, "CONTENT_LENGTH") ||
-	    decimal_parse(value, &r->content_length) != 0))
+	if (params->n == 0 &&
+	    (!slice_is(name, "CONTENT_LENGTH") ||
+		decimal_parse(value, &r->content_length) != 0))
 		return ERR_SYNTAX;
 	if (!is_client_header(name) && is_duplicate(params, name))
 		return ERR_SYNTAX;
@@ -117,7 +118,7 @@ read_rest(struct scgi_reader *r, struct slice *s, struct params *params)
 	if (err != 0 || end == NULL)
 		return err;
 	if (find_pair((struct slice){ r->rest.data, r->rest.len }, &name,
-	    &value) == 0)
+		&value) == 0)
 		return 0;
 	err = take_pair(r, name, value, params);
 	buf_clear(&r->rest);
@@ -134,8 +135,7 @@ read_headers(struct scgi_reader *r, struct slice *in, struct params *params)
 	r->left -= s.len;
 	slice_skip(in, s.len);
 	while (s.len != 0 && err == 0) {
-		size_t n = r->rest.len != 0 ? 0 :
-		    find_pair(s, &name, &value);
+		size_t n = r->rest.len != 0 ? 0 : find_pair(s, &name, &value);
 
 		if (n == 0) {
 			err = read_rest(r, &s, params);
@@ -150,8 +150,8 @@ read_headers(struct scgi_reader *r, struct slice *in, struct params *params)
 }
 
 static int
-read_comma(struct scgi_reader *r, struct slice *in,
-    const struct params *params, const struct buf *body)
+read_comma(struct scgi_reader *r, struct slice *in, const struct params *params,
+    const struct buf *body)
 {
 	char c = *in->ptr;
 

@@ -13,18 +13,18 @@
 #include "fcgi/gateway_priv.h"
 #include "fcgi/scgi_codec.h"
 
-struct scgi_input {		/* needed only until the request is whole */
-	struct due	 due;
+struct scgi_input { /* needed only until the request is whole */
+	struct due due;
 	struct scgi_reader reader;
-	bool		 begun;	/* a byte has come */
+	bool begun; /* a byte has come */
 };
 
 struct scgi_sess {
-	struct conn	 conn;		/* first */
-	struct request	 r;
-	struct scgi_input *in;		/* NULL: complete, or refused */
-	bool		 refused;
-	bool		 answered;
+	struct conn conn; /* first */
+	struct request r;
+	struct scgi_input *in; /* NULL: complete, or refused */
+	bool refused;
+	bool answered;
 };
 
 static request_reply_f scgi_reply;
@@ -99,8 +99,8 @@ scgi_sess_input(struct conn *c, struct slice in)
 	if (!s->in->begun)
 		c->gw->requests++;
 	s->in->begun = true;
-	switch (scgi_read(&s->in->reader, &in, &s->r.params, &s->r.body,
-	    &err)) {
+	switch (
+	    scgi_read(&s->in->reader, &in, &s->r.params, &s->r.body, &err)) {
 	case CODEC_MORE:
 		break;
 	case CODEC_BAD:
@@ -118,8 +118,8 @@ scgi_sess_input(struct conn *c, struct slice in)
 static enum conn_close_why
 scgi_sess_eof(const struct conn *c)
 {
-	const struct scgi_sess *s = CONTAINER_OF(c, const struct scgi_sess,
-	    conn);
+	const struct scgi_sess *s =
+	    CONTAINER_OF(c, const struct scgi_sess, conn);
 
 	if (s->in == NULL)
 		return CONN_CLOSE_GONE;
@@ -138,9 +138,8 @@ scgi_sess_free(struct conn *c)
 	free(s);
 }
 
-static const struct conn_ops scgi_sess_ops = {
-	"scgi", scgi_sess_input, scgi_sess_eof, scgi_sess_free
-};
+static const struct conn_ops scgi_sess_ops = { "scgi", scgi_sess_input,
+	scgi_sess_eof, scgi_sess_free };
 
 struct conn *
 scgi_sess_new(struct gateway *gw, int fd, bool control)
@@ -154,8 +153,8 @@ scgi_sess_new(struct gateway *gw, int fd, bool control)
 		free(s);
 		return NULL;
 	}
-	request_init(&s->r, &request_ops, gw->limits.max_params,
-	    gw->limits.max_body);
+	request_init(
+	    &s->r, &request_ops, gw->limits.max_params, gw->limits.max_body);
 	s->r.control = control;
 	scgi_reader_init(&in->reader, gw->limits.max_params);
 	gateway_due_add(gw, &in->due, &s->conn);

@@ -13,10 +13,10 @@
 #include "api/settings.h"
 
 struct row {
-	const char	*name;
-	const char	*where;
-	const char	*initial;
-	const char	*help;
+	const char *name;
+	const char *where;
+	const char *initial;
+	const char *help;
 };
 
 static const struct row daemon_rows[] = {
@@ -68,8 +68,8 @@ static void
 print_row(const struct row *r)
 {
 	if (r->help[0] == '.' || r->help[0] == '\'') {
-		(void)fprintf(stderr, "%s: help starts with '%c'\n", r->name,
-		    r->help[0]);
+		(void)fprintf(
+		    stderr, "%s: help starts with '%c'\n", r->name, r->help[0]);
 		exit(1);
 	}
 	(void)printf(".It Cm %s\n", r->name);
@@ -80,8 +80,8 @@ print_row(const struct row *r)
 }
 
 static void
-print_rows(const char *heading, const struct row *rows, size_t n,
-    const char *where)
+print_rows(
+    const char *heading, const struct row *rows, size_t n, const char *where)
 {
 	if (heading != NULL)
 		(void)printf(".Ss %s\n", heading);
@@ -109,8 +109,8 @@ main(void)
 			print_rows("Accepted without effect", module_rows,
 			    COUNT_OF(module_rows), "ACCEPTED");
 		} else if (strcmp(line, "@COUNTERS@\n") == 0) {
-			print_rows(NULL, counter_rows, COUNT_OF(counter_rows),
-			    "");
+			print_rows(
+			    NULL, counter_rows, COUNT_OF(counter_rows), "");
 		} else {
 			(void)fputs(line, stdout);
 		}

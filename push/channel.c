@@ -10,13 +10,13 @@
  */
 #include "push/hub_priv.h"
 
-#define COLLECT_SLICE	4096	/* channels looked at in one turn */
+#define COLLECT_SLICE 4096 /* channels looked at in one turn */
 
 static void
 channel_count(struct hub *h, const struct channel *c, int by)
 {
-	uint64_t *gauge = c->wildcard ? &h->stats->wildcard_channels :
-	    &h->stats->channels;
+	uint64_t *gauge =
+	    c->wildcard ? &h->stats->wildcard_channels : &h->stats->channels;
 
 	*gauge = (uint64_t)((int64_t)*gauge + by);
 }
@@ -33,8 +33,9 @@ hub_find(const struct hub *h, struct slice name)
 	struct channel *c;
 
 	c = map_get(&h->names, hash_bytes(&h->hash_key, name.ptr, name.len));
-	while (c != NULL && (c->name_len != name.len ||
-	    memcmp(c->name, name.ptr, name.len) != 0))
+	while (c != NULL &&
+	    (c->name_len != name.len ||
+		memcmp(c->name, name.ptr, name.len) != 0))
 		c = c->same_hash;
 	return c;
 }
@@ -82,7 +83,7 @@ channel_unlink(struct hub *h, struct channel *c)
 	c->same_hash = NULL;
 	if (head != NULL) {
 		err = map_put(&h->names, c->hash, head);
-		assert(err == 0);	/* its slot was freed just now */
+		assert(err == 0); /* its slot was freed just now */
 	}
 	c->deleted = true;
 	channel_count(h, c, -1);
@@ -122,10 +123,10 @@ int
 hub_open(struct hub *h, struct slice name, struct channel **out)
 {
 	bool wildcard = hub_is_wildcard(h, name);
-	uint64_t limit = wildcard ? h->limits.max_wildcard_channels :
-	    h->limits.max_channels;
-	uint64_t count = wildcard ? h->stats->wildcard_channels :
-	    h->stats->channels;
+	uint64_t limit =
+	    wildcard ? h->limits.max_wildcard_channels : h->limits.max_channels;
+	uint64_t count =
+	    wildcard ? h->stats->wildcard_channels : h->stats->channels;
 
 	*out = hub_find(h, name);
 	if (*out != NULL)
@@ -190,7 +191,7 @@ channel_drop_row(struct hub *h, const struct channel *c)
 		return;
 	op = store_op_drop(1);
 	if (op == NULL)
-		return;		/* the row stays; a restart collects it */
+		return; /* the row stays; a restart collects it */
 	op->u.drop.channels[0] = c->number;
 	if (store_submit(h->store, op) != 0)
 		store_op_free(&op);

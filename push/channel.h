@@ -16,33 +16,34 @@ struct channel;
 
 /* One subscription: a reader's place in one channel. */
 struct wait {
-	TAILQ_ENTRY(wait) link;		/* in channel->waits */
-	struct channel	*channel;
-	struct sub	*sub;
+	TAILQ_ENTRY(wait) link; /* in channel->waits */
+	struct channel *channel;
+	struct sub *sub;
 };
 
 TAILQ_HEAD(wait_list, wait);
 
 struct channel {
-	uint64_t	 number;	/* given once, never reused */
-	uint64_t	 hash;		/* of the name; key in hub->names */
-	struct channel	*same_hash;	/* next channel of the same hash */
+	uint64_t number;	   /* given once, never reused */
+	uint64_t hash;		   /* of the name; key in hub->names */
+	struct channel *same_hash; /* next channel of the same hash */
 	struct wait_list waits;
-	TAILQ_ENTRY(channel) idle;	/* in hub->idle while on_idle */
-	uint64_t	 expires_ms;	/* inactive from then on */
-	uint64_t	 last_cursor;	/* of the newest message, kept or not */
-	uint64_t	 tail;		/* of the newest kept message */
-	uint64_t	 last_id;	/* committed: "published_messages" */
-	uint64_t	 given_id;	/* last_id and what is on its way */
-	uint32_t	 stored;	/* kept messages, committed */
-	uint32_t	 inflight;	/* publishes on their way */
-	uint32_t	 subscribers;
-	uint16_t	 name_len;
-	bool		 wildcard;
-	bool		 on_disk;	/* its row is known to be committed */
-	bool		 on_idle;
-	bool		 deleted;	/* left the index, being dropped */
-	char		 name[];
+	TAILQ_ENTRY(channel) idle; /* in hub->idle while on_idle */
+	uint64_t expires_ms;	   /* inactive from then on */
+	uint64_t last_cursor;	   /* of the newest message, kept or not */
+	uint64_t tail;		   /* of the newest kept message */
+	uint64_t mark;		   /* of the read that named it last */
+	uint64_t last_id;	   /* committed: "published_messages" */
+	uint64_t given_id;	   /* last_id and what is on its way */
+	uint32_t stored;	   /* kept messages, committed */
+	uint32_t inflight;	   /* publishes on their way */
+	uint32_t subscribers;
+	uint16_t name_len;
+	bool wildcard;
+	bool on_disk; /* its row is known to be committed */
+	bool on_idle;
+	bool deleted; /* left the index, being dropped */
+	char name[];
 };
 
 static inline struct slice

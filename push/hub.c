@@ -19,12 +19,14 @@
 
 #include "base/log.h"
 
-#define RESERVE_AHEAD_S		1	/* ask for more when less is left */
-#define TICK_MS			1000
+#define RESERVE_AHEAD_S 1      /* ask for more when less is left */
+#define RESERVE_BEHIND_S 60    /* or when it is so old */
+#define RESERVE_BEFORE_MS 2000 /* of the next end of a wait */
+#define TICK_MS 1000
 
 struct loading {
-	struct hub	*hub;
-	int		 err;
+	struct hub *hub;
+	int err;
 };
 
 static void
@@ -95,6 +97,9 @@ hub_free(struct hub **hp)
 	*hp = NULL;
 	if (h == NULL)
 		return;
+	/* The store has gone, and its operations with it. */
+	for (at = 0; (s = map_walk(&h->readings, &at)) != NULL;)
+		sub_forget_read(s);
 	for (at = 0; (c = map_walk(&h->numbers, &at)) != NULL;) {
 		struct wait *w;
 
@@ -159,19 +164,30 @@ hub_position_now(struct hub *h, uint64_t after)
 	return position;
 }
 
-/* Readers are parked, so positions will be given: keep them covered. */
+/*
+ * A position will be given when the next wait ends: have it covered by then.
+ * Waits may also end earlier (a deletion, our own end), so that the
+ * reservation is never much behind either.  It costs a sync of the disk, so
+ * more would be too much for a quiet site.
+ */
 static void
 hub_reserve(struct hub *h)
 {
+	const struct heap_item *first = heap_first(&h->deadlines);
+	uint64_t now_s = (uint64_t)h->now_s;
+	uint64_t reserved_s = cursor_time(store_reserved(h->store));
 	struct store_op *op;
+	bool soon;
 
-	if (h->reserving || h->deadlines.count == 0 ||
-	    cursor_time(store_reserved(h->store)) >=
-	    (uint64_t)h->now_s + RESERVE_AHEAD_S)
+	if (h->reserving || first == NULL)
+		return;
+	soon = first->key <= h->now_ms + RESERVE_BEFORE_MS;
+	if (reserved_s + RESERVE_BEHIND_S >= now_s &&
+	    (!soon || reserved_s >= now_s + RESERVE_AHEAD_S))
 		return;
 	op = store_op_reserve();
 	if (op == NULL)
-		return;		/* positions stay where they are covered */
+		return; /* positions stay where they are covered */
 	if (store_submit(h->store, op) != 0)
 		store_op_free(&op);
 	else
@@ -203,8 +219,8 @@ hub_next_ms(const struct hub *h)
 	if (first != NULL)
 		next = MIN_OF(first->key, h->now_ms + TICK_MS);
 	if (idle != NULL)
-		next = MIN_OF(next, MAX_OF(idle->expires_ms,
-		    h->now_ms + TICK_MS));
+		next =
+		    MIN_OF(next, MAX_OF(idle->expires_ms, h->now_ms + TICK_MS));
 	return next;
 }
 
@@ -256,8 +272,8 @@ hub_forget(struct hub *h, uint64_t token)
 
 /* One channel's share of a publish that is about to be queued. */
 static void
-publish_member(struct hub *h, struct channel *c, bool keep,
-    struct store_member *m)
+publish_member(
+    struct hub *h, struct channel *c, bool keep, struct store_member *m)
 {
 	m->channel = c->number;
 	m->id = ++c->given_id;
@@ -359,7 +375,8 @@ publish_deliver(struct hub *h, const struct store_append *a)
 	for (uint32_t i = 0; i < a->n; i++) {
 		const struct store_member *m = &a->members[i];
 		struct channel *c = map_get(&h->numbers, m->channel);
-		struct delivery d = { a->msg, c, a->cursor + i, m->id };
+		struct delivery d = { a->msg, c, a->cursor + i, m->id,
+			a->keep };
 
 		sub_deliver_live(h, &d);
 		channel_released(h, c);
@@ -411,12 +428,12 @@ hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
 	drop->n = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		if (channels[i]->deleted)
-			continue;	/* named twice */
+			continue; /* named twice */
 		drop->channels[drop->n++] = channels[i]->number;
 		channel_unlink(h, channels[i]);
 	}
 	err = store_submit(h->store, op);
-	assert(err == 0);		/* drops are always taken */
+	assert(err == 0); /* drops are always taken */
 	return 0;
 nomem:
 	if (p != NULL) {
@@ -446,16 +463,16 @@ delete_done(struct hub *h, struct store_op *op)
 	struct pending *p;
 
 	if (op->token == 0)
-		return;			/* collected for inactivity */
+		return; /* collected for inactivity */
 	p = map_remove(&h->pending, op->token);
 	for (uint32_t i = 0; i < op->u.drop.n; i++) {
-		struct channel *c = map_get(&h->numbers,
-		    op->u.drop.channels[i]);
+		struct channel *c =
+		    map_get(&h->numbers, op->u.drop.channels[i]);
 
 		if (op->err != 0 && delete_undone(h, c))
 			continue;
-		sub_channel_deleted(h, c,
-		    (struct slice){ p->text, p->text_len });
+		sub_channel_deleted(
+		    h, c, (struct slice){ p->text, p->text_len });
 		h->stats->stored_messages -= c->stored;
 		channel_free(h, c);
 	}
@@ -466,11 +483,10 @@ static void
 collected(struct hub *h, const struct store_collected *gone)
 {
 	for (uint32_t i = 0; i < gone->n; i++) {
-		struct channel *c = map_get(&h->numbers,
-		    gone->gone[i].channel);
+		struct channel *c = map_get(&h->numbers, gone->gone[i].channel);
 
 		if (c == NULL)
-			continue;	/* it was dropped meanwhile */
+			continue; /* it was dropped meanwhile */
 		assert(c->stored >= gone->gone[i].count);
 		c->stored -= (uint32_t)gone->gone[i].count;
 		h->stats->stored_messages -= gone->gone[i].count;
@@ -500,7 +516,7 @@ hub_store_done(void *arg, struct store_op *op)
 		collected(h, &op->u.collected);
 		break;
 	case STORE_BACKUP:
-		break;			/* not the hub's; see daemon/ */
+		break; /* not the hub's; see daemon/ */
 	}
 	store_op_free(&op);
 }

@@ -18,44 +18,44 @@
 #include "push/sub.h"
 #include "store/store.h"
 
-struct hub;			/* opaque; owner: daemon */
+struct hub; /* opaque; owner: daemon */
 
 /* 0 means "no limit".  Source: push-stream.md section 2.2. */
 struct hub_limits {
-	int64_t		message_ttl_s;
-	uint64_t	channel_inactivity_ms;
-	uint32_t	max_channels;
-	uint32_t	max_wildcard_channels;
-	uint32_t	max_stored;		/* messages a channel */
-	struct slice	wildcard_prefix;	/* the caller keeps it alive */
-	uint32_t	replay_messages;	/* of one answer */
-	size_t		replay_bytes;
+	int64_t message_ttl_s;
+	uint64_t channel_inactivity_ms;
+	uint32_t max_channels;
+	uint32_t max_wildcard_channels;
+	uint32_t max_stored;	      /* messages a channel */
+	struct slice wildcard_prefix; /* the caller keeps it alive */
+	uint32_t replay_messages;     /* of one answer */
+	size_t replay_bytes;
 };
 
 /* Also loads the channels from the store, so it blocks: before the loop. */
-int	 hub_new(struct store *store, struct stats *stats, struct hub **out)
-	    MUST_CHECK;
-void	 hub_free(struct hub **h);
-void	 hub_set_limits(struct hub *h, const struct hub_limits *limits);
+int hub_new(
+    struct store *store, struct stats *stats, struct hub **out) MUST_CHECK;
+/* After the store was closed. */
+void hub_free(struct hub **h);
+void hub_set_limits(struct hub *h, const struct hub_limits *limits);
 
 /* What time it is: before each call that depends on it. */
-void	 hub_set_time(struct hub *h, int64_t wall_s, uint64_t mono_ms);
+void hub_set_time(struct hub *h, int64_t wall_s, uint64_t mono_ms);
 /* Ends waits whose time is over and collects inactive channels, a bounded
  * number each. */
-void	 hub_tick(struct hub *h);
+void hub_tick(struct hub *h);
 /* When to tick at the latest (monotonic ms); UINT64_MAX: no need. */
 uint64_t hub_next_ms(const struct hub *h);
-int64_t	 hub_now_s(const struct hub *h);
+int64_t hub_now_s(const struct hub *h);
 uint64_t hub_now_ms(const struct hub *h);
 
 /* The store's done function. */
 store_done_f hub_store_done;
 
-struct channel	*hub_find(const struct hub *h, struct slice name);
-bool	 hub_is_wildcard(const struct hub *h, struct slice name);
+struct channel *hub_find(const struct hub *h, struct slice name);
+bool hub_is_wildcard(const struct hub *h, struct slice name);
 /* Find or make.  ERR_LIMIT: one channel too many. */
-int	 hub_open(struct hub *h, struct slice name, struct channel **out)
-	    MUST_CHECK;
+int hub_open(struct hub *h, struct slice name, struct channel **out) MUST_CHECK;
 
 /* Called once, after commit or failure; not if hub_forget() came first. */
 typedef void hub_done_f(void *arg, int err);
@@ -65,20 +65,19 @@ typedef void hub_done_f(void *arg, int err);
  * keep: for later readers too.  Takes the caller's reference of msg.  *token
  * names the pending publish.  ERR_BUSY, ERR_NOMEM: nothing was queued.
  */
-int	 hub_publish(struct hub *h, struct channel *const *channels, uint32_t n,
-	    struct msg *msg, bool keep, hub_done_f *done, void *arg,
-	    uint64_t *token) MUST_CHECK;
+int hub_publish(struct hub *h, struct channel *const *channels, uint32_t n,
+    struct msg *msg, bool keep, hub_done_f *done, void *arg,
+    uint64_t *token) MUST_CHECK;
 
 /*
  * Delete n channels (n >= 1; duplicates allowed).  They leave the index at
  * once; when that is durable their readers are told `text`, then `done`.
  */
-int	 hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
-	    struct slice text, hub_done_f *done, void *arg, uint64_t *token)
-	    MUST_CHECK;
+int hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
+    struct slice text, hub_done_f *done, void *arg, uint64_t *token) MUST_CHECK;
 
 /* The one who waits for this publish or deletion has gone. */
-void	 hub_forget(struct hub *h, uint64_t token);
+void hub_forget(struct hub *h, uint64_t token);
 
 /*
  * Read n channels, each with its number of last messages wanted (0: by
@@ -86,20 +85,19 @@ void	 hub_forget(struct hub *h, uint64_t token);
  * before this returns, and *out names it until then.  HUB_NOTHING: `wait` was
  * false and nothing is newer.  deadline_ms is monotonic, UINT64_MAX for ever.
  */
-#define HUB_NOTHING	1
-int	 hub_subscribe(struct hub *h, struct channel *const *channels,
-	    const uint32_t *backtracks, uint32_t n,
-	    const struct sub_position *pos, bool wait, uint64_t deadline_ms,
-	    const struct sub_ops *ops, void *sess, struct sub **out)
-	    MUST_CHECK;
-void	 hub_unsubscribe(struct hub *h, struct sub **sub);
+#define HUB_NOTHING 1
+int hub_subscribe(struct hub *h, struct channel *const *channels,
+    const uint32_t *backtracks, uint32_t n, const struct sub_position *pos,
+    bool wait, uint64_t deadline_ms, const struct sub_ops *ops, void *sess,
+    struct sub **out) MUST_CHECK;
+void hub_unsubscribe(struct hub *h, struct sub **sub);
 
 /* The position of a reader who stood at `after` and was told "nothing". */
 uint64_t hub_position_now(struct hub *h, uint64_t after);
 
 /* Lame duck: every wait ends now, and later ones at once. */
-void	 hub_drain(struct hub *h);
+void hub_drain(struct hub *h);
 /* Publishes, deletions or replays are on their way. */
-bool	 hub_busy(const struct hub *h);
+bool hub_busy(const struct hub *h);
 
 #endif

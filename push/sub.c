@@ -19,13 +19,27 @@
  */
 #include "push/hub_priv.h"
 
-#define EXPIRE_SLICE	1024	/* waits ended in one turn */
+#define EXPIRE_SLICE 1024 /* waits ended in one turn */
 
 struct reading {
-	uint64_t	token;
-	uint64_t	upto;
-	struct delivery	missed;		/* msg NULL: none */
+	struct store_op *op; /* the store's; to be cancelled only */
+	uint64_t token;
+	uint64_t upto;
+	uint64_t had;		/* the position it came with; 0: none */
+	struct delivery missed; /* msg NULL: none */
 };
+
+static bool
+delivery_expired(const struct hub *h, const struct delivery *d)
+{
+	return d->kept && d->msg->expires <= h->now_s;
+}
+
+void
+sub_forget_read(struct sub *s)
+{
+	s->reading->op = NULL;
+}
 
 static void
 sub_unlink(struct hub *h, struct sub *s)
@@ -41,6 +55,8 @@ sub_unlink(struct hub *h, struct sub *s)
 	heap_remove(&h->deadlines, &s->deadline);
 	if (s->reading != NULL) {
 		(void)map_remove(&h->readings, s->reading->token);
+		if (s->reading->op != NULL)
+			store_cancel(s->reading->op);
 		msg_unref(&s->reading->missed.msg);
 		free(s->reading);
 	}
@@ -80,8 +96,8 @@ sub_end_deliver(struct hub *h, struct sub *s, const struct delivery *d,
 static uint64_t
 sub_position(struct hub *h, const struct sub *s)
 {
-	return s->parks && s->reading == NULL ?
-	    hub_position_now(h, s->after) : s->after;
+	return s->parks && s->reading == NULL ? hub_position_now(h, s->after)
+					      : s->after;
 }
 
 static void
@@ -106,8 +122,8 @@ sub_end_failed(struct hub *h, struct sub *s, int err)
 }
 
 static struct sub *
-sub_new(struct hub *h, struct channel *const *channels, uint32_t n,
-    bool parks, const struct sub_ops *ops, void *sess)
+sub_new(struct hub *h, struct channel *const *channels, uint32_t n, bool parks,
+    const struct sub_ops *ops, void *sess)
 {
 	struct sub *s = calloc(1, sizeof(*s) + n * sizeof(s->waits[0]));
 
@@ -157,12 +173,29 @@ want_of(const struct channel *c, uint32_t backtrack,
 	return pos->by_position && c->tail > after;
 }
 
-static struct store_op *
-read_op(struct channel *const *channels, const uint32_t *backtracks,
-    uint32_t n, const struct sub_position *pos, uint64_t after)
+/* The channel is named again: it is read once, by position if any of its
+ * names asks so, else as far back as any of them. */
+static void
+want_again(struct store_read *r, const struct store_want *w)
 {
-	struct store_op *op = store_op_read(n,
-	    pos->by_event_id ? &pos->event_id : NULL);
+	uint32_t i = 0;
+
+	while (r->wants[i].channel != w->channel)
+		i++;
+	if (w->last == 0)
+		r->wants[i] = *w;
+	else if (r->wants[i].last != 0)
+		r->wants[i].last = MAX_OF(r->wants[i].last, w->last);
+}
+
+static struct store_op *
+read_op(struct hub *h, struct channel *const *channels,
+    const uint32_t *backtracks, uint32_t n, const struct sub_position *pos,
+    uint64_t after)
+{
+	uint64_t mark = h->next_token++;
+	struct store_op *op =
+	    store_op_read(n, pos->by_event_id ? &pos->event_id : NULL);
 	struct store_read *r;
 	struct sub_position own = *pos;
 
@@ -176,14 +209,20 @@ read_op(struct channel *const *channels, const uint32_t *backtracks,
 	for (uint32_t i = 0; i < n; i++) {
 		struct store_want w = { 0 };
 
-		if (want_of(channels[i], backtracks[i], &own, after, &w))
+		if (!want_of(channels[i], backtracks[i], &own, after, &w))
+			continue;
+		if (channels[i]->mark == mark)
+			want_again(r, &w);
+		else
 			r->wants[r->n++] = w;
+		channels[i]->mark = mark;
 	}
 	return op;
 }
 
 static int
-sub_start_reading(struct hub *h, struct sub *s, struct store_op *op)
+sub_start_reading(
+    struct hub *h, struct sub *s, uint64_t had, struct store_op *op)
 {
 	struct reading *r = calloc(1, sizeof(*r));
 	int err;
@@ -192,12 +231,14 @@ sub_start_reading(struct hub *h, struct sub *s, struct store_op *op)
 		return ERR_NOMEM;
 	r->token = h->next_token++;
 	r->upto = h->committed;
+	r->had = had;
 	err = map_put(&h->readings, r->token, s);
 	if (err != 0) {
 		free(r);
 		return err;
 	}
 	s->reading = r;
+	r->op = op;
 	op->token = r->token;
 	op->u.read.upto = r->upto;
 	op->u.read.max_messages = h->limits.replay_messages;
@@ -215,9 +256,9 @@ hub_subscribe(struct hub *h, struct channel *const *channels,
 	/* A position from the future (a client's clock, a lost database) is
 	 * no reason to miss what comes next. */
 	uint64_t newest = MAX_OF(h->committed, h->given);
-	uint64_t after = pos->by_position ? MIN_OF(pos->after, newest) :
-	    h->committed;
-	struct store_op *op = read_op(channels, backtracks, n, pos, after);
+	uint64_t after =
+	    pos->by_position ? MIN_OF(pos->after, newest) : h->committed;
+	struct store_op *op = read_op(h, channels, backtracks, n, pos, after);
 	struct sub *s;
 	int err;
 
@@ -234,13 +275,14 @@ hub_subscribe(struct hub *h, struct channel *const *channels,
 		return ERR_NOMEM;
 	}
 	s->after = after;
-	err = heap_add(&h->deadlines, &s->deadline,
-	    h->draining ? 0 : deadline_ms);
+	err = heap_add(
+	    &h->deadlines, &s->deadline, h->draining ? 0 : deadline_ms);
 	if (err == 0 && op != NULL)
-		err = sub_start_reading(h, s, op);
+		err = sub_start_reading(h, s, pos->by_position ? after : 0, op);
 	if (err != 0) {
-		store_op_free(&op);
+		/* First the reader: its reading may name the operation. */
 		hub_unsubscribe(h, &s);
+		store_op_free(&op);
 		return err;
 	}
 	*out = s;
@@ -259,19 +301,21 @@ sub_channel(const struct sub *s, uint64_t number)
 
 /*
  * The position after a replay: where it was cut, else the newest message,
- * kept or not, of the channels that had something (push-stream.md 8.2).
+ * kept or not, of the channels that had something, but not below what the
+ * reader had: a backtrack may give older messages only (push-stream.md 8.2).
  */
 static uint64_t
-replay_position(const struct store_read *r, const struct delivery *d)
+replay_position(
+    const struct store_read *r, uint64_t had, const struct delivery *d)
 {
-	uint64_t position = 0;
+	uint64_t position = had;
 
 	if (r->cut < r->upto)
 		return r->cut;
 	for (size_t i = 0; i < r->n_found; i++) {
 		position = MAX_OF(position, d[i].cursor);
-		position = MAX_OF(position,
-		    MIN_OF(d[i].channel->last_cursor, r->upto));
+		position = MAX_OF(
+		    position, MIN_OF(d[i].channel->last_cursor, r->upto));
 	}
 	return position;
 }
@@ -291,7 +335,8 @@ sub_deliver_replay(struct hub *h, struct sub *s, const struct store_read *r)
 		d[i].cursor = f->cursor;
 		d[i].id = f->id;
 	}
-	sub_end_deliver(h, s, d, r->n_found, replay_position(r, d));
+	sub_end_deliver(
+	    h, s, d, r->n_found, replay_position(r, s->reading->had, d));
 	free(d);
 	return 0;
 }
@@ -307,11 +352,12 @@ sub_park(struct hub *h, struct sub *s)
 	s->reading = NULL;
 	s->after = MAX_OF(s->after, r->upto);
 	free(r);
-	if (missed.msg != NULL) {
+	if (missed.msg != NULL && !delivery_expired(h, &missed)) {
 		sub_end_deliver(h, s, &missed, 1, missed.cursor);
 		msg_unref(&missed.msg);
 		return;
 	}
+	msg_unref(&missed.msg);
 	if (!s->parks) {
 		sub_end_empty(h, s);
 		return;
@@ -329,7 +375,7 @@ sub_read_done(struct hub *h, struct store_op *op)
 	int err = op->err;
 
 	if (s == NULL)
-		return;			/* the reader has gone */
+		return; /* the reader has gone */
 	if (err == 0 && op->u.read.n_found != 0)
 		err = sub_deliver_replay(h, s, &op->u.read);
 	else if (err == 0)
@@ -344,6 +390,8 @@ sub_deliver_live(struct hub *h, const struct delivery *d)
 {
 	struct wait *w, *next;
 
+	if (delivery_expired(h, d))
+		return; /* the disk took longer than it lives */
 	for (w = TAILQ_FIRST(&d->channel->waits); w != NULL; w = next) {
 		struct sub *s = w->sub;
 
@@ -352,7 +400,7 @@ sub_deliver_live(struct hub *h, const struct delivery *d)
 		while (next != NULL && next->sub == s)
 			next = TAILQ_NEXT(next, link);
 		if (s->after >= d->cursor)
-			continue;	/* back already, within its answer */
+			continue; /* back already, within its answer */
 		if (s->reading == NULL) {
 			sub_end_deliver(h, s, d, 1, d->cursor);
 		} else if (s->parks && s->reading->missed.msg == NULL) {

@@ -11,23 +11,24 @@
 #include "store/store_thread.h"
 
 /* What an operation costs beside its message. */
-#define OP_BYTES	(sizeof(struct store_op) + sizeof(struct msg))
+#define OP_BYTES (sizeof(struct store_op) + sizeof(struct msg))
 
 struct store {
 	const struct store_backend *backend;
-	void		*be;
+	void *be;
 	struct store_config cfg;
-	struct store_thread *thread;	/* NULL before store_start() */
-	store_done_f	*done;
-	void		*done_arg;
+	struct store_thread *thread; /* NULL before store_start() */
+	store_done_f *done;
+	void *done_arg;
 
-	struct op_list	 submitted;	/* until store_flush() */
-	size_t		 queued_bytes;	/* submitted and not done */
-	bool		 loaded;
-	uint64_t	 reserved;
-	int		 fatal;
-	struct store_stats stats;	/* as of the last results */
-	struct store_stats counting;	/* the thread's, once it runs */
+	struct op_list submitted; /* until store_flush() */
+	size_t queued_reads;	  /* bytes, as below */
+	size_t queued_bytes;	  /* submitted and not done */
+	bool loaded;
+	uint64_t reserved;
+	int fatal;
+	struct store_stats stats;    /* as of the last results */
+	struct store_stats counting; /* the thread's, once it runs */
 };
 
 int
@@ -38,10 +39,10 @@ store_open(const struct store_config *cfg, struct store **out)
 
 	if (s == NULL)
 		return ERR_NOMEM;
-	s->backend = strcmp(cfg->path, "memory") == 0 ? &store_mem :
-	    &store_sqlite;
+	s->backend =
+	    strcmp(cfg->path, "memory") == 0 ? &store_mem : &store_sqlite;
 	s->cfg = *cfg;
-	s->cfg.path = NULL;		/* the caller's, for this call only */
+	s->cfg.path = NULL; /* the caller's, for this call only */
 	op_list_init(&s->submitted);
 	err = s->backend->open(cfg, &s->counting, &s->be);
 	if (err != 0) {
@@ -73,20 +74,29 @@ store_start(struct store *s, store_done_f *done, void *arg)
 	assert(s->loaded);
 	s->done = done;
 	s->done_arg = arg;
-	return store_thread_start(s->backend, s->be, &s->cfg, &s->counting,
-	    s->reserved, &s->thread);
+	return store_thread_start(
+	    s->backend, s->be, &s->cfg, &s->counting, s->reserved, &s->thread);
 }
 
 int
 store_submit(struct store *s, struct store_op *op)
 {
+	size_t *queued =
+	    op->kind == STORE_READ ? &s->queued_reads : &s->queued_bytes;
+
 	/* One alone is let in whatever its size, or it never would be. */
-	if (op->kind == STORE_APPEND && s->queued_bytes != 0 &&
-	    s->queued_bytes + op->bytes > s->cfg.queue_bytes)
+	if ((op->kind == STORE_APPEND || op->kind == STORE_READ) &&
+	    *queued != 0 && *queued + op->bytes > s->cfg.queue_bytes)
 		return ERR_BUSY;
-	s->queued_bytes += op->bytes;
+	*queued += op->bytes;
 	op_list_add(&s->submitted, op);
 	return 0;
+}
+
+void
+store_cancel(struct store_op *op)
+{
+	atomic_store_explicit(&op->cancelled, true, memory_order_relaxed);
 }
 
 void
@@ -114,7 +124,10 @@ store_dispatch(struct store *s)
 	s->stats = batch.stats;
 	s->fatal = batch.fatal;
 	while ((op = op_list_take(&batch.done)) != NULL) {
-		s->queued_bytes -= op->bytes;
+		if (op->kind == STORE_READ)
+			s->queued_reads -= op->bytes;
+		else
+			s->queued_bytes -= op->bytes;
 		s->done(s->done_arg, op);
 	}
 }
@@ -170,8 +183,7 @@ static struct store_op *
 op_new(enum store_kind kind, uint32_t n, size_t item_size, size_t bytes,
     void **items)
 {
-	struct store_op *op = calloc(1,
-	    sizeof(*op) + n * item_size + bytes);
+	struct store_op *op = calloc(1, sizeof(*op) + n * item_size + bytes);
 
 	if (op == NULL)
 		return NULL;
@@ -185,8 +197,8 @@ struct store_op *
 store_op_append(struct msg *msg, uint32_t n)
 {
 	void *items;
-	struct store_op *op = op_new(STORE_APPEND, n,
-	    sizeof(struct store_member), 0, &items);
+	struct store_op *op =
+	    op_new(STORE_APPEND, n, sizeof(struct store_member), 0, &items);
 
 	if (op == NULL)
 		return NULL;
@@ -194,8 +206,8 @@ store_op_append(struct msg *msg, uint32_t n)
 	op->u.append.keep = true;
 	op->u.append.n = n;
 	op->u.append.members = items;
-	op->bytes += (size_t)msg->text_len + msg->event_id_len +
-	    msg->event_type_len;
+	op->bytes +=
+	    (size_t)msg->text_len + msg->event_id_len + msg->event_type_len;
 	return op;
 }
 
@@ -204,8 +216,8 @@ store_op_read(uint32_t n, const struct slice *event_id)
 {
 	size_t len = event_id != NULL ? event_id->len : 0;
 	void *items;
-	struct store_op *op = op_new(STORE_READ, n,
-	    sizeof(struct store_want), len, &items);
+	struct store_op *op =
+	    op_new(STORE_READ, n, sizeof(struct store_want), len, &items);
 	struct store_want *wants = items;
 	char *copy;
 
@@ -225,8 +237,8 @@ struct store_op *
 store_op_drop(uint32_t n)
 {
 	void *items;
-	struct store_op *op = op_new(STORE_DROP, n, sizeof(uint64_t), 0,
-	    &items);
+	struct store_op *op =
+	    op_new(STORE_DROP, n, sizeof(uint64_t), 0, &items);
 
 	if (op == NULL)
 		return NULL;
@@ -260,12 +272,12 @@ struct store_op *
 store_op_collected(uint32_t n)
 {
 	void *items;
-	struct store_op *op = op_new(STORE_COLLECTED, n,
-	    sizeof(struct store_gone), 0, &items);
+	struct store_op *op =
+	    op_new(STORE_COLLECTED, n, sizeof(struct store_gone), 0, &items);
 
 	if (op == NULL)
 		return NULL;
-	op->bytes = 0;		/* it was never queued */
+	op->bytes = 0; /* it was never queued */
 	op->u.collected.n = n;
 	op->u.collected.gone = items;
 	return op;

@@ -26,27 +26,33 @@
 #include "base/clock.h"
 #include "base/msg.h"
 
-struct store;			/* opaque */
+#include <stdatomic.h>
 
-enum store_sync { STORE_SYNC_FULL, STORE_SYNC_NORMAL, STORE_SYNC_OFF };
+struct store; /* opaque */
+
+enum store_sync {
+	STORE_SYNC_FULL,
+	STORE_SYNC_NORMAL,
+	STORE_SYNC_OFF
+};
 
 struct store_config {
-	const char	*path;		/* a file, or "memory" */
-	enum store_sync	 sync;
-	uint64_t	 max_bytes;	/* of the database; 0: no bound */
-	size_t		 queue_bytes;	/* bound of what waits to be stored */
-	clock_wall_f	*wall;		/* unix seconds; called on the store
+	const char *path; /* a file, or "memory" */
+	enum store_sync sync;
+	uint64_t max_bytes; /* of the database; 0: no bound */
+	size_t queue_bytes; /* bound of what waits to be stored */
+	clock_wall_f *wall; /* unix seconds; called on the store
 					 * thread only, once it runs */
-	void		*wall_arg;
+	void *wall_arg;
 };
 
 enum store_kind {
-	STORE_APPEND,		/* one message to some channels */
-	STORE_READ,		/* stored messages of some channels */
-	STORE_DROP,		/* forget channels and their messages */
-	STORE_RESERVE,		/* nothing but a newer reservation */
-	STORE_BACKUP,		/* copy the whole database to a file */
-	STORE_COLLECTED,	/* only from the store: messages that went */
+	STORE_APPEND,	 /* one message to some channels */
+	STORE_READ,	 /* stored messages of some channels */
+	STORE_DROP,	 /* forget channels and their messages */
+	STORE_RESERVE,	 /* nothing but a newer reservation */
+	STORE_BACKUP,	 /* copy the whole database to a file */
+	STORE_COLLECTED, /* only from the store: messages that went */
 };
 
 /*
@@ -56,110 +62,111 @@ enum store_kind {
  * the operation is done.  Without a name an unknown channel is ERR_NOTFOUND.
  */
 struct store_member {
-	uint64_t	 channel;
-	uint64_t	 id;		/* the message's id in the channel */
-	uint32_t	 cap;		/* != 0: if more than cap would be kept,
+	uint64_t channel;
+	uint64_t id;	   /* the message's id in the channel */
+	uint32_t cap;	   /* != 0: if more than cap would be kept,
 					 * drop the oldest (a few hundred at a
 					 * time); a caller that knows there is
 					 * room passes 0 */
-	uint32_t	 trimmed;	/* out: dropped for the cap */
-	struct slice	 name;		/* len may be 0: ptr NULL = not given */
+	uint32_t trimmed;  /* out: dropped for the cap */
+	struct slice name; /* len may be 0: ptr NULL = not given */
 };
 
 struct store_append {
-	struct msg	*msg;		/* the operation's reference */
-	bool		 keep;		/* false: live only, but the ids are
+	struct msg *msg; /* the operation's reference */
+	bool keep;	 /* false: live only, but the ids are
 					 * remembered */
-	uint64_t	 floor;		/* the cursor will be above this */
-	uint64_t	 cursor;	/* out: of members[0]; members[i] has
+	uint64_t floor;	 /* the cursor will be above this */
+	uint64_t cursor; /* out: of members[0]; members[i] has
 					 * cursor + i */
-	uint32_t	 n;
+	uint32_t n;
 	struct store_member *members;
 };
 
 /* What one channel of a read is asked for. */
 struct store_want {
-	uint64_t	 channel;
-	uint32_t	 last;		/* != 0: the newest so many; the rest
+	uint64_t channel;
+	uint32_t last; /* != 0: the newest so many; the rest
 					 * of this struct is ignored */
-	bool		 by_position;
-	uint64_t	 after;		/* strictly newer than this */
-	bool		 by_event_id;	/* or what follows this event id, */
-	struct slice	 event_id;	/* whichever comes first in order */
+	bool by_position;
+	uint64_t after;	       /* strictly newer than this */
+	bool by_event_id;      /* or what follows this event id, */
+	struct slice event_id; /* whichever comes first in order */
 };
 
 struct store_found {
-	struct msg	*msg;
-	uint64_t	 cursor;
-	uint64_t	 id;
-	uint32_t	 want;		/* index of the store_want */
+	struct msg *msg;
+	uint64_t cursor;
+	uint64_t id;
+	uint32_t want; /* index of the store_want */
 };
 
 struct store_read {
-	uint64_t	 upto;		/* nothing newer than this */
-	uint32_t	 max_messages;	/* slice: at least one is given */
-	size_t		 max_bytes;	/* slice: of texts */
-	uint32_t	 n;
+	uint64_t upto;	       /* nothing newer than this */
+	uint32_t max_messages; /* slice: at least one is given */
+	size_t max_bytes;      /* slice: of texts */
+	uint32_t n;
 	struct store_want *wants;
 	/* out: in the order of wants, oldest first within each */
 	struct store_found *found;
-	size_t		 n_found;
-	uint64_t	 cut;		/* the slice is complete up to here:
+	size_t n_found;
+	uint64_t cut; /* the slice is complete up to here:
 					 * == upto when nothing was cut */
 };
 
 struct store_drop {
-	uint32_t	 n;
-	uint64_t	*channels;
+	uint32_t n;
+	uint64_t *channels;
 };
 
 struct store_collected {
-	uint32_t	 n;
+	uint32_t n;
 	struct store_gone {
 		uint64_t channel;
 		uint64_t count;
-	} *gone;
+	} * gone;
 };
 
 struct store_op {
-	enum store_kind	 kind;
-	int		 err;		/* out */
-	uint64_t	 token;		/* the caller's, untouched */
-	size_t		 bytes;		/* its share of queue_bytes */
-	struct store_op	*next;		/* of whoever owns it */
+	enum store_kind kind;
+	int err;		/* out */
+	uint64_t token;		/* the caller's, untouched */
+	size_t bytes;		/* its share of queue_bytes */
+	_Atomic bool cancelled; /* see store_cancel() */
+	struct store_op *next;	/* of whoever owns it */
 	union {
-		struct store_append	append;
-		struct store_read	read;
-		struct store_drop	drop;
-		struct store_collected	collected;
-		char			*backup_path;
+		struct store_append append;
+		struct store_read read;
+		struct store_drop drop;
+		struct store_collected collected;
+		char *backup_path;
 	} u;
 };
 
 /* What the store thread counts; a snapshot comes with each delivery. */
 struct store_stats {
-	uint64_t	groups;		/* commits */
-	uint64_t	appends;	/* committed */
-	uint64_t	reads;
-	uint64_t	collected;
-	uint64_t	corrupt;	/* left out for a wrong checksum */
+	uint64_t groups;  /* commits */
+	uint64_t appends; /* committed */
+	uint64_t reads;
+	uint64_t collected;
+	uint64_t corrupt; /* left out for a wrong checksum */
 };
 
 /* A channel as it was found at start. */
 struct store_channel {
-	uint64_t	 channel;
-	struct slice	 name;
-	uint64_t	 last_id;
-	uint64_t	 last_cursor;	/* of its newest message, kept or not */
-	uint64_t	 stored;
+	uint64_t channel;
+	struct slice name;
+	uint64_t last_id;
+	uint64_t last_cursor; /* of its newest message, kept or not */
+	uint64_t stored;
 };
 
 /* What the log as a whole was at start. */
 struct store_state {
-	uint64_t	 last;		/* continue above this cursor */
-	uint64_t	 reserved;
-	uint64_t	 next_channel;	/* first number never given */
-	uint64_t	 published;	/* messages since the log was made */
+	uint64_t last; /* continue above this cursor */
+	uint64_t reserved;
+	uint64_t next_channel; /* first number never given */
+	uint64_t published;    /* messages since the log was made */
 };
 
 typedef void store_channel_f(void *arg, const struct store_channel *c);
@@ -171,49 +178,52 @@ typedef void store_done_f(void *arg, struct store_op *op);
  * file), ERR_CORRUPT, ERR_ACCESS, ERR_FULL or ERR_IO returned.  Blocks: before
  * the loop runs only.
  */
-int	 store_open(const struct store_config *cfg, struct store **out)
-	    MUST_CHECK;
+int store_open(const struct store_config *cfg, struct store **out) MUST_CHECK;
 
 /* Tell every channel, then the state.  Blocks: before store_start() only. */
-int	 store_load(struct store *s, store_channel_f *each, void *arg,
-	    struct store_state *state) MUST_CHECK;
+int store_load(struct store *s, store_channel_f *each, void *arg,
+    struct store_state *state) MUST_CHECK;
 
 /* Start the thread, after store_load().  From here on every finished op goes
  * to `done`. */
-int	 store_start(struct store *s, store_done_f *done, void *arg)
-	    MUST_CHECK;
+int store_start(struct store *s, store_done_f *done, void *arg) MUST_CHECK;
 
 /*
  * Queue an operation; the thread sees it at the next store_flush().
  * ERR_BUSY: the queue's bound would be passed and the op stays the caller's.
- * Reads, drops and reservations are always taken.
+ * Appends and reads are counted apart, so that readers cannot keep publishers
+ * out; drops and reservations are always taken.
  */
-int	 store_submit(struct store *s, struct store_op *op) MUST_CHECK;
+int store_submit(struct store *s, struct store_op *op) MUST_CHECK;
+
+/* Nobody waits for this read any more: if it has not run yet it comes back
+ * unrun, with ERR_CLOSED.  Until it has come back. */
+void store_cancel(struct store_op *op);
 
 /* End of a loop turn: hand over what was submitted, wake the thread. */
-void	 store_flush(struct store *s);
+void store_flush(struct store *s);
 
 /* Readable when results wait; then call store_dispatch(), which calls `done`. */
-int	 store_fd(const struct store *s);
-void	 store_dispatch(struct store *s);
+int store_fd(const struct store *s);
+void store_dispatch(struct store *s);
 
 /*
- * 0, or why the store stopped for good: ERR_FSYNC, ERR_CORRUPT, ERR_IO.
+ * 0, or why the store stopped for good: ERR_FSYNC, ERR_CORRUPT.
  * Nothing was acknowledged after that point; the process has to end.
  */
-int	 store_fatal(const struct store *s);
+int store_fatal(const struct store *s);
 
 /* No position beyond this cursor may leave the process. */
 uint64_t store_reserved(const struct store *s);
 
 const struct store_stats *store_stats(const struct store *s);
-size_t	 store_queued_bytes(const struct store *s);
+size_t store_queued_bytes(const struct store *s);
 
 /*
  * Commit what is queued, join the thread, hand the last results to `done`
  * (what is submitted meanwhile is freed unseen), write the indexes, close.
  */
-void	 store_close(struct store **s);
+void store_close(struct store **s);
 
 /*
  * Operations: made zeroed with room for n members/wants/channels.  Or NULL.
@@ -221,11 +231,11 @@ void	 store_close(struct store **s);
  * read copies the event id and points all its wants to the copy.  Freeing a
  * read frees the messages found, but those whose pointer was taken out.
  */
-struct store_op	*store_op_append(struct msg *msg, uint32_t n);
-struct store_op	*store_op_read(uint32_t n, const struct slice *event_id);
-struct store_op	*store_op_drop(uint32_t n);
-struct store_op	*store_op_reserve(void);
-struct store_op	*store_op_backup(const char *path);
-void		 store_op_free(struct store_op **op);
+struct store_op *store_op_append(struct msg *msg, uint32_t n);
+struct store_op *store_op_read(uint32_t n, const struct slice *event_id);
+struct store_op *store_op_drop(uint32_t n);
+struct store_op *store_op_reserve(void);
+struct store_op *store_op_backup(const char *path);
+void store_op_free(struct store_op **op);
 
 #endif

@@ -15,16 +15,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SLICE_BYTES	(2 << 20)
-#define SYNC_BYTES	(16 << 20)	/* so that the last sync is short */
+#define SLICE_BYTES (2 << 20)
+#define SYNC_BYTES (16 << 20) /* so that the last sync is short */
 
 struct sq_backup {
-	sqlite3		*to;
-	sqlite3_backup	*run;		/* NULL: ended, see err */
-	int		 fd;		/* of the part, to sync it */
-	char		*path, *part;
-	int		 unsynced;
-	int		 err;
+	sqlite3 *to;
+	sqlite3_backup *run; /* NULL: ended, see err */
+	int fd;		     /* of the part, to sync it */
+	char *path, *part;
+	int unsynced;
+	int err;
 };
 
 static void
@@ -51,9 +51,9 @@ static int
 backup_error(const struct sq_backup *b, const char *doing, const char *why)
 {
 	log_at(LOG_ERROR, "backup %s: cannot %s: %s", b->path, doing, why);
-	return errno == ENOSPC || errno == EDQUOT ? ERR_FULL :
-	    errno == EACCES || errno == ENOENT || errno == EROFS ?
-	    ERR_ACCESS : ERR_IO;
+	return errno == ENOSPC || errno == EDQUOT		   ? ERR_FULL
+	    : errno == EACCES || errno == ENOENT || errno == EROFS ? ERR_ACCESS
+								   : ERR_IO;
 }
 
 static bool
@@ -64,9 +64,9 @@ is_file(const char *path, const char *other)
 	/* `other` may be a link: neither it nor its file may be replaced. */
 	return lstat(path, &a) == 0 &&
 	    ((lstat(other, &b) == 0 && a.st_dev == b.st_dev &&
-	    a.st_ino == b.st_ino) ||
-	    (stat(other, &b) == 0 && a.st_dev == b.st_dev &&
-	    a.st_ino == b.st_ino));
+		 a.st_ino == b.st_ino) ||
+		(stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+		    a.st_ino == b.st_ino));
 }
 
 /* A file of the database that is being copied: its next start would find an
@@ -81,7 +81,7 @@ is_ours(const struct sq *sq, const char *path)
 		char *name;
 
 		if (asprintf(&name, "%s%s", sq->path, ends[i]) < 0)
-			return true;	/* not known: better no backup */
+			return true; /* not known: better no backup */
 		ours = is_file(path, name);
 		free(name);
 	}
@@ -104,21 +104,25 @@ static int
 backup_open(struct sq *sq, struct sq_backup *b)
 {
 	if (is_ours(sq, b->path) || is_ours(sq, b->part)) {
-		log_at(LOG_ERROR, "backup %s: is a file of the database "
-		    "itself", b->path);
+		log_at(LOG_ERROR,
+		    "backup %s: is a file of the database "
+		    "itself",
+		    b->path);
 		return ERR_EXISTS;
 	}
 	b->fd = part_make(b);
 	if (b->fd < 0)
 		return backup_error(b, "make the file", strerror(errno));
 	/* It is synced here, and thrown away should it not become whole. */
-	if (sqlite3_open_v2(b->part, &b->to, SQLITE_OPEN_READWRITE |
-	    SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
-	    sqlite3_exec(b->to, "PRAGMA journal_mode = OFF;"
-	    "PRAGMA synchronous = OFF; PRAGMA cache_size = -1024", NULL, NULL,
-	    NULL) != SQLITE_OK ||
+	if (sqlite3_open_v2(b->part, &b->to,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+		NULL) != SQLITE_OK ||
+	    sqlite3_exec(b->to,
+		"PRAGMA journal_mode = OFF;"
+		"PRAGMA synchronous = OFF; PRAGMA cache_size = -1024",
+		NULL, NULL, NULL) != SQLITE_OK ||
 	    (b->run = sqlite3_backup_init(b->to, "main", sq->db, "main")) ==
-	    NULL)
+		NULL)
 		return backup_error(b, "open the file",
 		    b->to != NULL ? sqlite3_errmsg(b->to) : "no memory");
 	return 0;

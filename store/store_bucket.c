@@ -14,8 +14,8 @@
  */
 #include "store/store_sqlite_priv.h"
 
-#define BUCKET_S	3600
-#define BUCKET_ROWS	524288
+#define BUCKET_S 3600
+#define BUCKET_ROWS 524288
 
 /* The last bucket that begins at or before t; 0, if any, is the first. */
 size_t
@@ -38,7 +38,7 @@ uint64_t
 bucket_of(const struct sq *sq, uint64_t cursor)
 {
 	if (sq->buckets.count == 0)
-		return 0;		/* there are no rows to find */
+		return 0; /* there are no rows to find */
 	return sq->buckets.at[bucket_index(sq, cursor_time(cursor))];
 }
 
@@ -46,8 +46,8 @@ static int
 bucket_add(struct sq *sq, uint64_t start)
 {
 	void *at = sq->buckets.at;
-	int err = array_fit(&at, &sq->buckets.room, sq->buckets.count + 1,
-	    sizeof(uint64_t));
+	int err = array_fit(
+	    &at, &sq->buckets.room, sq->buckets.count + 1, sizeof(uint64_t));
 
 	sq->buckets.at = at;
 	if (err == 0)
@@ -123,7 +123,7 @@ buckets_round(struct sq *sq)
 	newest = sq->buckets.at[sq->buckets.count - 1];
 	if (err != 0 || sq->interrupted || start < newest ||
 	    (cursor_time(sq->last) < newest + BUCKET_S &&
-	    sq->bucket_rows < BUCKET_ROWS))
+		sq->bucket_rows < BUCKET_ROWS))
 		return err;
 	return bucket_add(sq, start + 1);
 }

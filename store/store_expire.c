@@ -17,9 +17,9 @@
  */
 #include "store/store_sqlite_priv.h"
 
-#define ROUND_MEMBERS	131072		/* at most */
-#define SLICE_MEMBERS	512		/* at least */
-#define GATHER_FACTOR	4		/* reading is that much cheaper */
+#define ROUND_MEMBERS 131072 /* at most */
+#define SLICE_MEMBERS 512    /* at least */
+#define GATHER_FACTOR 4	     /* reading is that much cheaper */
 
 void
 sq_expiry_init(struct sq_expiry *x)
@@ -38,19 +38,19 @@ sq_expiry_release(struct sq_expiry *x)
 /* --- gathering --------------------------------------------------------- */
 
 static int
-gather_row(struct sq *sq, struct sq_expiry *x, uint64_t row,
-    struct slice members)
+gather_row(
+    struct sq *sq, struct sq_expiry *x, uint64_t row, struct slice members)
 {
 	bool young = row > sq->state.indexed;
 	size_t n = young ? 0 : members.len / MEMBER_BYTES;
 	void *items = x->items, *rows = x->rows;
-	int err = array_fit(&items, &x->items_room, x->n_items + n,
-	    sizeof(*x->items));
+	int err = array_fit(
+	    &items, &x->items_room, x->n_items + n, sizeof(*x->items));
 
 	x->items = items;
 	if (err == 0)
-		err = array_fit(&rows, &x->rows_room, x->n_rows + 1,
-		    sizeof(*x->rows));
+		err = array_fit(
+		    &rows, &x->rows_room, x->n_rows + 1, sizeof(*x->rows));
 	x->rows = rows;
 	if (err != 0)
 		return err;
@@ -58,8 +58,9 @@ gather_row(struct sq *sq, struct sq_expiry *x, uint64_t row,
 		struct expired *it = &x->items[x->n_items++];
 		uint64_t id;
 
-		row_get_member((const unsigned char *)members.ptr +
-		    i * MEMBER_BYTES, &it->channel, &id);
+		row_get_member(
+		    (const unsigned char *)members.ptr + i * MEMBER_BYTES,
+		    &it->channel, &id);
 		it->cursor = row + i;
 		it->bucket = bucket_of(sq, it->cursor);
 	}
@@ -115,8 +116,7 @@ gather_slice(struct sq *sq, struct sq_expiry *x, size_t room)
 		return 0;
 	}
 	if (x->n_items != 0)
-		qsort(x->items, x->n_items, sizeof(*x->items),
-		    compare_expired);
+		qsort(x->items, x->n_items, sizeof(*x->items), compare_expired);
 	qsort(x->rows, x->n_rows, sizeof(*x->rows), compare_rows);
 	x->items_at = x->rows_at = 0;
 	x->phase = EXPIRY_DELETE;
@@ -134,9 +134,9 @@ expire_from_tail(struct sq *sq, struct chan *c, uint64_t cursor)
 	int err;
 
 	if (i == 0 || tail_at(&c->tail, i - 1)->cursor != cursor)
-		return 0;		/* it was removed before */
-	err = array_fit(&removals, &sq->removals.room,
-	    sq->removals.count + 1, sizeof(struct removal));
+		return 0; /* it was removed before */
+	err = array_fit(&removals, &sq->removals.room, sq->removals.count + 1,
+	    sizeof(struct removal));
 	sq->removals.at = removals;
 	if (err != 0)
 		return err;
@@ -187,12 +187,13 @@ expire_young(struct sq *sq, uint64_t row)
 	code = sqlite3_step(st);
 	if (code == SQLITE_ROW) {
 		members = stmt_blob(st, 1);
-		for (size_t i = 0; err == 0 &&
-		    i < members.len / MEMBER_BYTES; i++) {
+		for (size_t i = 0; err == 0 && i < members.len / MEMBER_BYTES;
+		     i++) {
 			uint64_t channel, id;
 
 			row_get_member((const unsigned char *)members.ptr +
-			    i * MEMBER_BYTES, &channel, &id);
+				i * MEMBER_BYTES,
+			    &channel, &id);
 			err = expire_member(sq, channel, row + i);
 		}
 		sq_unloose(sq, row, members.len / MEMBER_BYTES);
@@ -240,17 +241,16 @@ collected_op(const struct sq *sq, uint64_t *sum, struct store_op **out)
 
 		if (ch->collected == 0)
 			continue;
-		to->gone[to->n++] = (struct store_gone){
-			ch->c->number, ch->collected
-		};
+		to->gone[to->n++] =
+		    (struct store_gone){ ch->c->number, ch->collected };
 		*sum += ch->collected;
 	}
 	return 0;
 }
 
 static int
-expire_slice(struct sq *sq, struct sq_expiry *x, size_t room,
-    struct store_op **out)
+expire_slice(
+    struct sq *sq, struct sq_expiry *x, size_t room, struct store_op **out)
 {
 	size_t items_end = MIN_OF(x->items_at + room, x->n_items);
 	size_t rows_end = x->rows_at;
@@ -258,9 +258,9 @@ expire_slice(struct sq *sq, struct sq_expiry *x, size_t room,
 	int err = sq_upkeep_begin(sq);
 
 	for (size_t i = x->items_at; i < items_end && err == 0; i++)
-		err = expire_member(sq, x->items[i].channel,
-		    x->items[i].cursor);
-	if (x->items_at == x->n_items)	/* the rows' turn */
+		err =
+		    expire_member(sq, x->items[i].channel, x->items[i].cursor);
+	if (x->items_at == x->n_items) /* the rows' turn */
 		rows_end = MIN_OF(x->rows_at + room, x->n_rows);
 	for (size_t i = x->rows_at; i < rows_end && err == 0; i++)
 		err = expire_row(sq, &x->rows[i]);

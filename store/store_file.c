@@ -21,10 +21,10 @@
 #include "store/store_schema.h"
 #include "store/store_sqlite_priv.h"
 
-#define FILE_MODE	0640
-#define PAGE_SIZE	8192
-#define CACHE_KIB	65536
-#define WAL_LIMIT_BYTES	((uint64_t)64 << 20)	/* kept after a checkpoint */
+#define FILE_MODE 0640
+#define PAGE_SIZE 8192
+#define CACHE_KIB 65536
+#define WAL_LIMIT_BYTES ((uint64_t)64 << 20) /* kept after a checkpoint */
 
 static int
 file_fail(const char *path, const char *doing, int sys)
@@ -40,7 +40,7 @@ file_fail(const char *path, const char *doing, int sys)
 	case ENOMEM:
 		return ERR_NOMEM;
 	default:
-		return ERR_ACCESS;	/* permissions, or no such folder */
+		return ERR_ACCESS; /* permissions, or no such folder */
 	}
 }
 
@@ -60,8 +60,8 @@ sq_lock(struct sq *sq)
 		return 0;
 	if (errno != EAGAIN && errno != EACCES)
 		return file_fail(sq->path, "lock it", errno);
-	log_at(LOG_ERROR, "database %s: is in use by another process",
-	    sq->path);
+	log_at(
+	    LOG_ERROR, "database %s: is in use by another process", sq->path);
 	return ERR_LOCKED;
 }
 
@@ -89,19 +89,20 @@ sq_refuse(struct sq *sq, int code)
 		    sq->path);
 		break;
 	case ERR_CORRUPT:
-		log_at(LOG_ERROR, "database %s: is damaged, or no database: "
-		    "%s", sq->path, sqlite3_errmsg(sq->db));
+		log_at(LOG_ERROR,
+		    "database %s: is damaged, or no database: "
+		    "%s",
+		    sq->path, sqlite3_errmsg(sq->db));
 		break;
 	default:
-		log_at(LOG_ERROR, "database %s: cannot be opened: %s",
-		    sq->path, sqlite3_errmsg(sq->db));
+		log_at(LOG_ERROR, "database %s: cannot be opened: %s", sq->path,
+		    sqlite3_errmsg(sq->db));
 		break;
 	}
 	return err != 0 ? err : ERR_IO;
 }
 
-static int PRINTF_LIKE(2, 3)
-sq_pragma(struct sq *sq, const char *fmt, ...)
+static int PRINTF_LIKE(2, 3) sq_pragma(struct sq *sq, const char *fmt, ...)
 {
 	char sql[128];
 	va_list ap;
@@ -115,15 +116,17 @@ sq_pragma(struct sq *sq, const char *fmt, ...)
 static int
 sq_connect(struct sq *sq)
 {
-	int code = sqlite3_open_v2(sq->path, &sq->db, SQLITE_OPEN_READWRITE |
-	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+	int code = sqlite3_open_v2(sq->path, &sq->db,
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+		SQLITE_OPEN_PRIVATECACHE,
+	    NULL);
 
 	if (sq->db == NULL)
 		return ERR_NOMEM;
 	(void)sqlite3_extended_result_codes(sq->db, 1);
 	/* The checkpoint at the end is ours; after a failed fsync, none. */
-	(void)sqlite3_db_config(sq->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
-	    NULL);
+	(void)sqlite3_db_config(
+	    sq->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	if (code == SQLITE_OK)
 		code = sq_pragma(sq, "PRAGMA locking_mode = EXCLUSIVE");
 	if (code == SQLITE_OK)
@@ -159,8 +162,8 @@ sq_configure(struct sq *sq, const struct store_config *cfg)
 	int code = sq_pragma(sq, "PRAGMA journal_mode = WAL");
 
 	if (code == SQLITE_OK)
-		code = sq_pragma(sq, "PRAGMA synchronous = %s",
-		    sync[cfg->sync]);
+		code =
+		    sq_pragma(sq, "PRAGMA synchronous = %s", sync[cfg->sync]);
 	if (code == SQLITE_OK)
 		code = sq_pragma(sq, "PRAGMA journal_size_limit = %llu",
 		    (unsigned long long)WAL_LIMIT_BYTES);
@@ -182,8 +185,8 @@ static int
 sq_get_page_size(struct sq *sq)
 {
 	sqlite3_stmt *st = NULL;
-	int code = sqlite3_prepare_v2(sq->db, "PRAGMA page_size", -1, &st,
-	    NULL);
+	int code =
+	    sqlite3_prepare_v2(sq->db, "PRAGMA page_size", -1, &st, NULL);
 
 	if (code == SQLITE_OK && (code = sqlite3_step(st)) == SQLITE_ROW) {
 		sq->page_size = sqlite3_column_int(st, 0);
@@ -197,7 +200,8 @@ sq_get_page_size(struct sq *sq)
 static int
 sq_try_write(struct sq *sq)
 {
-	int code = sqlite3_exec(sq->db, "BEGIN IMMEDIATE;"
+	int code = sqlite3_exec(sq->db,
+	    "BEGIN IMMEDIATE;"
 	    "UPDATE state SET published = published; COMMIT",
 	    NULL, NULL, NULL);
 
@@ -282,7 +286,6 @@ sq_open(const struct store_config *cfg, struct store_stats *stats, void **be)
 	sq->wall = cfg->wall;
 	sq->wall_arg = cfg->wall_arg;
 	map_init(&sq->chans);
-	crc32_init(&sq->crc);
 	sq_expiry_init(&sq->expiry);
 	sq->path = strdup(cfg->path);
 	err = sq->path != NULL ? sq_open_file(sq, cfg) : ERR_NOMEM;
@@ -329,8 +332,8 @@ sq_close(void **be)
 	now_s = sq->wall(sq->wall_arg);
 	if (sq->loaded && !sq->failed && sq_index_all(sq) == 0) {
 		sq_settle(sq, now_s);
-		code = sqlite3_wal_checkpoint_v2(sq->db, NULL,
-		    SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+		code = sqlite3_wal_checkpoint_v2(
+		    sq->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 		if (code != SQLITE_OK)
 			(void)sq_error(sq, code, "checkpoint");
 	}

@@ -9,8 +9,8 @@
 
 #include "store/store_priv.h"
 
-int	 sq_open(const struct store_config *cfg, struct store_stats *stats,
-	    void **be) MUST_CHECK;
-void	 sq_close(void **be);
+int sq_open(const struct store_config *cfg, struct store_stats *stats,
+    void **be) MUST_CHECK;
+void sq_close(void **be);
 
 #endif

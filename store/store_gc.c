@@ -11,7 +11,7 @@
  */
 #include "store/store_sqlite_priv.h"
 
-#define PURGE_SLICE	256
+#define PURGE_SLICE 256
 #define CHECKPOINT_BYTES (16 << 20)
 
 int
@@ -23,8 +23,8 @@ sq_checkpoint(struct sq *sq, int64_t now_s, struct store_op **out)
 	if (sq->wal_pages < CHECKPOINT_BYTES / sq->page_size ||
 	    sq->checkpoint_s == now_s)
 		return 0;
-	code = sqlite3_wal_checkpoint_v2(sq->db, NULL,
-	    SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	code = sqlite3_wal_checkpoint_v2(
+	    sq->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	if (code != SQLITE_OK) {
 		/* Nothing is lost: the WAL has it all.  Not at every turn. */
 		sq->checkpoint_s = now_s;
@@ -47,7 +47,7 @@ purge_rows(struct sq *sq, const struct chan *c, uint64_t *cursors,
 
 	STMT_BIND(st, c->oldest_bucket, c->number, 0);
 	for (*n = 0; *n < room && (code = sqlite3_step(st)) == SQLITE_ROW;
-	    (*n)++) {
+	     (*n)++) {
 		cursors[*n] = stmt_u64(st, 0);
 		rows[*n] = cursors[*n] - stmt_u64(st, 2);
 	}

@@ -14,9 +14,9 @@
  */
 #include "store/store_sqlite_priv.h"
 
-#define ROUND_ENTRIES	131072		/* begin a round at so many */
-#define ROUND_IDLE_S	2		/* or when nothing came for so long */
-#define SLICE_ENTRIES	512		/* at least */
+#define ROUND_ENTRIES 131072 /* begin a round at so many */
+#define ROUND_IDLE_S 2	     /* or when nothing came for so long */
+#define SLICE_ENTRIES 512    /* at least */
 
 static int
 compare_numbers(const void *a, const void *b)
@@ -40,8 +40,8 @@ round_due(const struct sq *sq, int64_t now_s)
 	if (sq->state.loose[1] == 0)
 		return false;
 	return sq->tail_entries >= ROUND_ENTRIES ||
-	    sq->state.loose[1] >= 2 * ROUND_ENTRIES ||
-	    now_s < sq->append_s || now_s >= sq->append_s + ROUND_IDLE_S;
+	    sq->state.loose[1] >= 2 * ROUND_ENTRIES || now_s < sq->append_s ||
+	    now_s >= sq->append_s + ROUND_IDLE_S;
 }
 
 static int
@@ -95,7 +95,7 @@ index_channel(struct sq *sq, uint64_t number, size_t *room)
 	int err;
 
 	if (c == NULL)
-		return 0;		/* dropped since */
+		return 0; /* dropped since */
 	n = tail_after(&c->tail, sq->state.upto);
 	if (n == 0)
 		return 0;
@@ -119,14 +119,14 @@ index_slice(struct sq *sq)
 {
 	/* Twice what came since the last slice, or a round might never
 	 * catch up with large groups. */
-	uint64_t fresh = sq->state.loose[1] - MIN_OF(sq->indexed_at,
-	    sq->state.loose[1]);
+	uint64_t fresh =
+	    sq->state.loose[1] - MIN_OF(sq->indexed_at, sq->state.loose[1]);
 	size_t room = MAX_OF(SLICE_ENTRIES, 2 * fresh);
 
 	sq->indexed_at = sq->state.loose[1];
 	while (sq->next.round_at < sq->round.count) {
-		int more = index_channel(sq, sq->round.at[sq->next.round_at],
-		    &room);
+		int more =
+		    index_channel(sq, sq->round.at[sq->next.round_at], &room);
 
 		if (more != 0)
 			return MIN_OF(more, 0);

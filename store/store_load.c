@@ -46,15 +46,15 @@ load_chan(struct sq *sq, uint64_t number)
 
 /* One channel's share of a row that no round has reached. */
 static int
-load_member(struct sq *sq, uint64_t row, uint32_t place,
-    const unsigned char *member)
+load_member(
+    struct sq *sq, uint64_t row, uint32_t place, const unsigned char *member)
 {
 	uint64_t number, id;
 	struct chan *c;
 
 	row_get_member(member, &number, &id);
 	if (number == 0)
-		return 0;		/* damaged; nobody's */
+		return 0; /* damaged; nobody's */
 	c = load_chan(sq, number);
 	if (c == NULL || tail_reserve(&c->tail, 0, 1) != 0)
 		return ERR_NOMEM;
@@ -114,8 +114,7 @@ load_last(struct sq *sq)
 }
 
 static int
-load_channel(struct sq *sq, sqlite3_stmt *st, store_channel_f *each,
-    void *arg)
+load_channel(struct sq *sq, sqlite3_stmt *st, store_channel_f *each, void *arg)
 {
 	struct chan *c = load_chan(sq, stmt_u64(st, 0));
 	const struct tail_entry *newest;
@@ -167,8 +166,8 @@ load_list(struct sq *sq, struct chan *c)
 	int err;
 
 	if (c->has_row) {
-		err = array_fit(&tailed, &sq->tailed.room,
-		    sq->tailed.count + 1, sizeof(uint64_t));
+		err = array_fit(&tailed, &sq->tailed.room, sq->tailed.count + 1,
+		    sizeof(uint64_t));
 		sq->tailed.at = tailed;
 		if (err != 0)
 			return err;
@@ -192,8 +191,8 @@ load_lists(struct sq *sq)
 	struct chan *c;
 	int err = 0;
 
-	for (size_t at = 0; err == 0 &&
-	    (c = map_walk(&sq->chans, &at)) != NULL;) {
+	for (size_t at = 0;
+	     err == 0 && (c = map_walk(&sq->chans, &at)) != NULL;) {
 		if (c->tail.count != 0)
 			err = load_list(sq, c);
 	}
@@ -203,8 +202,7 @@ load_lists(struct sq *sq)
 }
 
 int
-sq_load(void *be, store_channel_f *each, void *arg,
-    struct store_state *state)
+sq_load(void *be, store_channel_f *each, void *arg, struct store_state *state)
 {
 	struct sq *sq;
 	int err;
@@ -224,6 +222,8 @@ sq_load(void *be, store_channel_f *each, void *arg,
 	if (err != 0)
 		return err;
 	sq->state.published += sq->state.loose[1];
+	/* What is old is no reason for a large slice. */
+	sq->expiry.published = sq->state.published;
 	sq->loaded = true;
 	state->last = sq->last;
 	state->reserved = sq->state.reserved;

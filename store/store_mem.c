@@ -11,41 +11,41 @@
 #include "base/map.h"
 #include "store/store_priv.h"
 
-#define MEM_MAGIC	0x6d656d31U
-#define RESERVE_S	2
-#define RESERVE_TAGS	65536
-#define EXPIRE_SLICE	256
+#define MEM_MAGIC 0x6d656d31U
+#define RESERVE_S 2
+#define RESERVE_TAGS 65536
+#define EXPIRE_SLICE 256
 
 struct mem_entry {
-	uint64_t	 cursor;
-	uint64_t	 id;
+	uint64_t cursor;
+	uint64_t id;
 	struct mem_message *message;
 };
 
 struct mem_channel {
-	uint64_t	 number;
-	struct slice	 name;		/* its own copy */
-	struct mem_entry *at;		/* oldest first */
-	size_t		 count, room;
-	uint64_t	 collected;	/* in the slice that runs */
+	uint64_t number;
+	struct slice name;    /* its own copy */
+	struct mem_entry *at; /* oldest first */
+	size_t count, room;
+	uint64_t collected; /* in the slice that runs */
 };
 
 struct mem_message {
 	struct heap_item expiry;
-	struct msg	*msg;		/* our copy */
-	uint32_t	 keepers;	/* channels that have it */
-	uint32_t	 n;
-	uint64_t	 channels[];	/* of the append */
+	struct msg *msg;  /* our copy */
+	uint32_t keepers; /* channels that have it */
+	uint32_t n;
+	uint64_t channels[]; /* of the append */
 };
 
 struct mem {
-	uint32_t	 magic;
+	uint32_t magic;
 	struct store_stats *stats;
-	struct map	 channels;	/* number -> mem_channel */
-	struct heap	 expiries;
-	uint64_t	 last;
-	uint64_t	 reserved;
-	bool		 reserve;
+	struct map channels; /* number -> mem_channel */
+	struct heap expiries;
+	uint64_t last;
+	uint64_t reserved;
+	bool reserve;
 };
 
 static int
@@ -65,8 +65,7 @@ mem_open(const struct store_config *cfg, struct store_stats *stats, void **be)
 }
 
 static int
-mem_load(void *be, store_channel_f *each, void *arg,
-    struct store_state *state)
+mem_load(void *be, store_channel_f *each, void *arg, struct store_state *state)
 {
 	(void)be;
 	(void)each;
@@ -157,8 +156,7 @@ static int
 mem_prepare(struct mem *mem, const struct store_append *a)
 {
 	for (uint32_t i = 0; i < a->n; i++) {
-		struct mem_channel *c = mem_channel(mem,
-		    a->members[i].channel);
+		struct mem_channel *c = mem_channel(mem, a->members[i].channel);
 		struct mem_entry *at;
 
 		if (c == NULL) {
@@ -183,16 +181,17 @@ mem_message(struct mem *mem, const struct store_append *a)
 {
 	const struct msg *from = a->msg;
 	struct slice text = msg_text(from), id = msg_event_id(from),
-	    type = msg_event_type(from);
-	struct mem_message *m = calloc(1,
-	    sizeof(*m) + a->n * sizeof(m->channels[0]));
+		     type = msg_event_type(from);
+	struct mem_message *m =
+	    calloc(1, sizeof(*m) + a->n * sizeof(m->channels[0]));
 
 	if (m == NULL)
 		return NULL;
 	m->msg = msg_new(text.ptr, text.len, from->has_event_id ? &id : NULL,
 	    from->has_event_type ? &type : NULL, from->expires);
-	if (m->msg == NULL || heap_add(&mem->expiries, &m->expiry,
-	    (uint64_t)from->expires) != 0) {
+	if (m->msg == NULL ||
+	    heap_add(&mem->expiries, &m->expiry, (uint64_t)from->expires) !=
+		0) {
 		msg_unref(&m->msg);
 		free(m);
 		return NULL;
@@ -210,9 +209,8 @@ mem_keep(struct mem *mem, struct store_append *a, struct mem_message *kept)
 		struct store_member *m = &a->members[i];
 		struct mem_channel *c = mem_channel(mem, m->channel);
 
-		c->at[c->count++] = (struct mem_entry){
-			a->cursor + i, m->id, kept
-		};
+		c->at[c->count++] =
+		    (struct mem_entry){ a->cursor + i, m->id, kept };
 		while (m->cap != 0 && c->count > m->cap) {
 			mem_cut(mem, c, 0);
 			m->trimmed++;
@@ -236,15 +234,15 @@ mem_append(void *be, struct store_append *a, int64_t now_s)
 		a->members[i].trimmed = 0;
 		if (mem_channel(mem, a->members[i].channel) == NULL &&
 		    (a->members[i].channel == 0 ||
-		    a->members[i].name.ptr == NULL))
+			a->members[i].name.ptr == NULL))
 			return ERR_NOTFOUND;
 	}
 	if (mem_prepare(mem, a) != 0)
 		return ERR_NOMEM;
 	if (a->keep && (m = mem_message(mem, a)) == NULL)
 		return ERR_NOMEM;
-	a->cursor = cursor_next(MAX_OF(mem->last, a->floor), (uint64_t)now_s,
-	    a->n);
+	a->cursor =
+	    cursor_next(MAX_OF(mem->last, a->floor), (uint64_t)now_s, a->n);
 	mem->last = a->cursor + a->n - 1;
 	if (m != NULL)
 		mem_keep(mem, a, m);
@@ -287,8 +285,8 @@ mem_commit(void *be, int64_t now_s, uint64_t *reserved)
 	clock = cursor_make((uint64_t)now_s + ahead_s, 0);
 	if (mem->reserved < MAX_OF(clock, mem->last + RESERVE_TAGS / 2)) {
 		clock = cursor_make((uint64_t)now_s + RESERVE_S, 0);
-		mem->reserved = MAX_OF(MAX_OF(clock, mem->reserved),
-		    mem->last + RESERVE_TAGS);
+		mem->reserved = MAX_OF(
+		    MAX_OF(clock, mem->reserved), mem->last + RESERVE_TAGS);
 	}
 	mem->reserve = false;
 	*reserved = mem->reserved;
@@ -323,8 +321,8 @@ mem_start(const struct mem_channel *c, const struct store_want *w,
 
 		if (w->by_position && c->at[i].cursor > w->after)
 			return i;
-		if (w->by_event_id && m->has_event_id &&
-		    m->expires > now_s && id.len == w->event_id.len &&
+		if (w->by_event_id && m->has_event_id && m->expires > now_s &&
+		    id.len == w->event_id.len &&
 		    memcmp(id.ptr, w->event_id.ptr, id.len) == 0)
 			return i + 1;
 	}
@@ -336,7 +334,7 @@ mem_find(struct store_read *r, size_t room, uint64_t cursor, uint64_t id,
     uint32_t want, const struct msg *from)
 {
 	struct slice text = msg_text(from), event = msg_event_id(from),
-	    type = msg_event_type(from);
+		     type = msg_event_type(from);
 	struct msg *m;
 
 	assert(r->n_found < room);
@@ -411,8 +409,8 @@ mem_read(void *be, struct store_read *r, int64_t now_s)
 		return ERR_NOMEM;
 	for (uint32_t w = 0; w < r->n; w++) {
 		struct mem_channel *c = mem_channel(mem, r->wants[w].channel);
-		size_t i = c != NULL ?
-		    mem_start(c, &r->wants[w], r->upto, now_s) : 0;
+		size_t i =
+		    c != NULL ? mem_start(c, &r->wants[w], r->upto, now_s) : 0;
 
 		for (; c != NULL && i < c->count && err == 0; i++) {
 			const struct mem_entry *e = &c->at[i];
@@ -445,12 +443,12 @@ mem_expire(struct mem *mem, struct mem_message *m)
 		while (c != NULL && i < c->count && c->at[i].message != m)
 			i++;
 		if (c == NULL || i == c->count)
-			continue;	/* dropped, or trimmed */
+			continue; /* dropped, or trimmed */
 		c->collected++;
 		mem->stats->collected++;
 		mem_cut(mem, c, i);
 		if (last)
-			return;		/* m has gone */
+			return; /* m has gone */
 	}
 }
 
@@ -470,9 +468,8 @@ mem_collected(struct mem *mem, struct store_op **out)
 	for (at = 0; (c = map_walk(&mem->channels, &at)) != NULL;) {
 		if (c->collected == 0)
 			continue;
-		(*out)->u.collected.gone[n++] = (struct store_gone){
-			c->number, c->collected
-		};
+		(*out)->u.collected.gone[n++] =
+		    (struct store_gone){ c->number, c->collected };
 		c->collected = 0;
 	}
 	return 0;
@@ -489,8 +486,8 @@ mem_tidy(void *be, int64_t now_s, struct store_op **out)
 	while (n < EXPIRE_SLICE &&
 	    (first = heap_first(&mem->expiries)) != NULL &&
 	    first->key <= (uint64_t)now_s) {
-		mem_expire(mem, CONTAINER_OF(first, struct mem_message,
-		    expiry));
+		mem_expire(
+		    mem, CONTAINER_OF(first, struct mem_message, expiry));
 		n++;
 	}
 	if (n == 0)
@@ -505,8 +502,8 @@ static int
 mem_backup_start(void *be, const char *path)
 {
 	(void)be;
-	log_at(LOG_ERROR, "backup %s: a database in memory has no backup",
-	    path);
+	log_at(
+	    LOG_ERROR, "backup %s: a database in memory has no backup", path);
 	return ERR_NOTFOUND;
 }
 

@@ -11,38 +11,38 @@
 #include "store/store.h"
 
 struct store_backend {
-	const char	*name;
-	int	(*open)(const struct store_config *cfg,
-		    struct store_stats *stats, void **be);
-	int	(*load)(void *be, store_channel_f *each, void *arg,
-		    struct store_state *state);
-	int	(*begin)(void *be);
+	const char *name;
+	int (*open)(const struct store_config *cfg, struct store_stats *stats,
+	    void **be);
+	int (*load)(void *be, store_channel_f *each, void *arg,
+	    struct store_state *state);
+	int (*begin)(void *be);
 	/* ERR_NOTFOUND: an unknown channel without a name; nothing was done
 	 * and the group is as it was.  After any other error of append, drop
 	 * or commit the group has to be rolled back. */
-	int	(*append)(void *be, struct store_append *a, int64_t now_s);
-	int	(*drop)(void *be, const struct store_drop *d);
+	int (*append)(void *be, struct store_append *a, int64_t now_s);
+	int (*drop)(void *be, const struct store_drop *d);
 	/* Have the commit reserve positions anew, if they run short. */
-	void	(*reserve)(void *be);
+	void (*reserve)(void *be);
 	/* Nothing of the group is visible to read() before; *reserved is the
 	 * reservation that holds from now on. */
-	int	(*commit)(void *be, int64_t now_s, uint64_t *reserved);
-	void	(*rollback)(void *be);
-	int	(*read)(void *be, struct store_read *r, int64_t now_s);
+	int (*commit)(void *be, int64_t now_s, uint64_t *reserved);
+	void (*rollback)(void *be);
+	int (*read)(void *be, struct store_read *r, int64_t now_s);
 	/* One bounded slice of upkeep (retention, indexes, checkpoint,
 	 * a running backup's next pages).  What was collected is handed to
 	 * *out (made with store_op_collected()) or NULL is left there.
 	 * > 0: there is more to do now; 0: nothing; or ERR_*. */
-	int	(*tidy)(void *be, int64_t now_s, struct store_op **out);
+	int (*tidy)(void *be, int64_t now_s, struct store_op **out);
 	/* Start a backup; tidy() works on it and *done says when it ended. */
-	int	(*backup_start)(void *be, const char *path);
-	bool	(*backup_done)(void *be, int *err);
-	void	(*close)(void **be);
+	int (*backup_start)(void *be, const char *path);
+	bool (*backup_done)(void *be, int *err);
+	void (*close)(void **be);
 };
 
 extern const struct store_backend store_sqlite;
 extern const struct store_backend store_mem;
 
-struct store_op	*store_op_collected(uint32_t n);
+struct store_op *store_op_collected(uint32_t n);
 
 #endif

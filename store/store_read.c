@@ -13,23 +13,27 @@
  */
 #include "store/store_sqlite_priv.h"
 
+#define VISITS_MAX 65536 /* messages looked at to find a start */
+#define GATHER_WANTS 16	 /* so many wants are gathered in full */
+
 struct candidate {
-	uint64_t	cursor;
-	uint64_t	id;
-	uint32_t	place;
-	uint32_t	want;
+	uint64_t cursor;
+	uint64_t id;
+	uint32_t place;
+	uint32_t want;
 };
 
 struct reading {
-	struct sq	*sq;
+	struct sq *sq;
 	struct store_read *r;
-	int64_t		 now_s;
-	uint64_t	*from;		/* per want: what is known already */
+	int64_t now_s;
+	uint32_t visits; /* left, to find where wants start */
+	uint64_t *from;	 /* per want: what is known already */
 	struct candidate *at;
-	size_t		 count, room;
-	uint64_t	 known;		/* candidates are all there up to it */
-	size_t		 found_room;
-	size_t		 bytes;
+	size_t count, room;
+	uint64_t known; /* candidates are all there up to it */
+	size_t found_room;
+	size_t bytes;
 };
 
 /* One message's place was come upon: 0: go on, 1: enough, or ERR_*. */
@@ -44,14 +48,15 @@ walk_up(struct sq *sq, const struct chan *c, uint64_t after, uint64_t upto,
     visit_f *visit, void *arg)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_UP];
-	size_t i = bucket_index(sq, MAX_OF(c->oldest_bucket,
-	    cursor_time(after)));
+	size_t i =
+	    bucket_index(sq, MAX_OF(c->oldest_bucket, cursor_time(after)));
 	uint64_t last = cursor_time(MIN_OF(c->indexed, upto));
 	struct tail_entry e;
 	int did = 0, code;
 
 	for (; c->stored != 0 && did == 0 && i < sq->buckets.count &&
-	    sq->buckets.at[i] <= last; i++) {
+	     sq->buckets.at[i] <= last;
+	     i++) {
 		STMT_BIND(st, sq->buckets.at[i], c->number, after);
 		while (did == 0 && (code = sqlite3_step(st)) == SQLITE_ROW) {
 			e.cursor = stmt_u64(st, 0);
@@ -64,7 +69,8 @@ walk_up(struct sq *sq, const struct chan *c, uint64_t after, uint64_t upto,
 			return sq_error(sq, code, "read a channel");
 	}
 	for (uint32_t k = tail_after(&c->tail, after); did == 0 &&
-	    k < c->tail.count && tail_at(&c->tail, k)->cursor <= upto; k++)
+	     k < c->tail.count && tail_at(&c->tail, k)->cursor <= upto;
+	     k++)
 		did = visit(arg, tail_at(&c->tail, k));
 	return did;
 }
@@ -83,7 +89,7 @@ walk_down(struct sq *sq, const struct chan *c, uint64_t upto, visit_f *visit,
 	for (uint32_t k = tail_after(&c->tail, upto); did == 0 && k > 0; k--)
 		did = visit(arg, tail_at(&c->tail, k - 1));
 	for (n = MIN_OF(n, sq->buckets.count); left != 0 && did == 0 && n > 0;
-	    n--) {
+	     n--) {
 		STMT_BIND(st, sq->buckets.at[n - 1], c->number, upto);
 		while (did == 0 && (code = sqlite3_step(st)) == SQLITE_ROW) {
 			e.cursor = stmt_u64(st, 0);
@@ -102,17 +108,18 @@ walk_down(struct sq *sq, const struct chan *c, uint64_t upto, visit_f *visit,
 /* --- where a want starts ----------------------------------------------- */
 
 struct start {
-	struct sq	*sq;
-	int64_t		 now_s;
+	struct sq *sq;
+	uint32_t *visits; /* left for the whole read */
+	int64_t now_s;
 	const struct store_want *want;
-	uint32_t	 left;		/* of the newest `last` */
-	uint64_t	 after;		/* the answer */
+	uint32_t left;	/* of the newest `last` */
+	uint64_t after; /* the answer */
 };
 
 /* Is it kept still?  And, if asked, does its event id match? */
 static int
-message_head(struct start *s, const struct tail_entry *e, bool *alive,
-    bool *matches)
+message_head(
+    struct start *s, const struct tail_entry *e, bool *alive, bool *matches)
 {
 	sqlite3_stmt *st = s->sq->st.at[STMT_MESSAGE_HEAD];
 	const struct slice *want = &s->want->event_id;
@@ -131,8 +138,15 @@ message_head(struct start *s, const struct tail_entry *e, bool *alive,
 		    memcmp(id.ptr, want->ptr, id.len) == 0;
 	}
 	code = stmt_end(st, code);
-	return code == SQLITE_OK ? 0 :
-	    sq_error(s->sq, code, "read a message");
+	return code == SQLITE_OK ? 0 : sq_error(s->sq, code, "read a message");
+}
+
+/* What is asked for is too much work: begin with what is known so far. */
+static int
+start_enough(struct start *s)
+{
+	*s->visits = 0;
+	return 1;
 }
 
 static int
@@ -140,8 +154,11 @@ start_visit_newest(void *arg, const struct tail_entry *e)
 {
 	struct start *s = arg;
 	bool alive, matches;
-	int err = message_head(s, e, &alive, &matches);
+	int err;
 
+	if ((*s->visits)-- == 0)
+		return start_enough(s);
+	err = message_head(s, e, &alive, &matches);
 	if (err != 0 || !alive)
 		return err;
 	s->after = e->cursor - 1;
@@ -153,8 +170,11 @@ start_visit_event(void *arg, const struct tail_entry *e)
 {
 	struct start *s = arg;
 	bool alive, matches;
-	int err = message_head(s, e, &alive, &matches);
+	int err;
 
+	if ((*s->visits)-- == 0)
+		return start_enough(s);
+	err = message_head(s, e, &alive, &matches);
 	if (err != 0 || !matches)
 		return err;
 	s->after = e->cursor;
@@ -166,7 +186,8 @@ static int
 want_start(struct reading *rd, uint32_t i, const struct chan *c)
 {
 	const struct store_want *w = &rd->r->wants[i];
-	struct start s = { rd->sq, rd->now_s, w, w->last, rd->r->upto };
+	struct start s = { rd->sq, &rd->visits, rd->now_s, w, w->last,
+		rd->r->upto };
 	int did = 0;
 
 	if (w->last != 0) {
@@ -187,9 +208,9 @@ want_start(struct reading *rd, uint32_t i, const struct chan *c)
 /* --- gathering --------------------------------------------------------- */
 
 struct gather {
-	struct reading	*rd;
-	uint32_t	 want;
-	uint32_t	 left;
+	struct reading *rd;
+	uint32_t want;
+	uint32_t left;
 };
 
 static int
@@ -198,15 +219,14 @@ gather_visit(void *arg, const struct tail_entry *e)
 	struct gather *g = arg;
 	struct reading *rd = g->rd;
 	void *at = rd->at;
-	int err = array_fit(&at, &rd->room, rd->count + 1,
-	    sizeof(struct candidate));
+	int err =
+	    array_fit(&at, &rd->room, rd->count + 1, sizeof(struct candidate));
 
 	rd->at = at;
 	if (err != 0)
 		return err;
-	rd->at[rd->count++] = (struct candidate){
-		e->cursor, e->id, e->place, g->want
-	};
+	rd->at[rd->count++] =
+	    (struct candidate){ e->cursor, e->id, e->place, g->want };
 	if (--g->left != 0)
 		return 0;
 	rd->known = MIN_OF(rd->known, e->cursor);
@@ -223,6 +243,16 @@ compare_cursors(const void *a, const void *b)
 	return x->want < y->want ? -1 : x->want > y->want;
 }
 
+/* Candidates of one want: the more wants, the fewer, so that a read of a
+ * thousand channels costs what one of a few does. */
+static uint32_t
+gather_room(const struct store_read *r)
+{
+	if (r->n <= GATHER_WANTS)
+		return r->max_messages + 1;
+	return r->max_messages / r->n * GATHER_WANTS + GATHER_WANTS;
+}
+
 static int
 reading_gather(struct reading *rd)
 {
@@ -231,14 +261,14 @@ reading_gather(struct reading *rd)
 	rd->count = 0;
 	rd->known = r->upto;
 	for (uint32_t i = 0; i < r->n; i++) {
-		struct gather g = { rd, i, r->max_messages + 1 };
+		struct gather g = { rd, i, gather_room(r) };
 		struct chan *c = sq_chan(rd->sq, r->wants[i].channel);
 		int did;
 
 		if (c == NULL || rd->from[i] >= r->upto)
 			continue;
-		did = walk_up(rd->sq, c, rd->from[i], r->upto, gather_visit,
-		    &g);
+		did =
+		    walk_up(rd->sq, c, rd->from[i], r->upto, gather_visit, &g);
 		if (did < 0)
 			return did;
 	}
@@ -257,10 +287,10 @@ row_given(sqlite3_stmt *st, int column)
 
 /* The message of the row the statement stands on; NULL there: damaged. */
 static int
-row_message(struct sq *sq, sqlite3_stmt *st, uint64_t row, struct msg **out)
+row_message(sqlite3_stmt *st, uint64_t row, struct msg **out)
 {
 	struct slice members = stmt_blob(st, 2), id = stmt_blob(st, 3),
-	    type = stmt_blob(st, 4), body = stmt_blob(st, 5);
+		     type = stmt_blob(st, 4), body = stmt_blob(st, 5);
 	struct msg *m;
 
 	*out = NULL;
@@ -270,8 +300,7 @@ row_message(struct sq *sq, sqlite3_stmt *st, uint64_t row, struct msg **out)
 	    row_given(st, 4) ? &type : NULL, (int64_t)stmt_u64(st, 0));
 	if (m == NULL)
 		return ERR_NOMEM;
-	if (row_sum(&sq->crc, row, m, members.ptr, members.len) !=
-	    stmt_u64(st, 1))
+	if (row_sum(row, m, members.ptr, members.len) != stmt_u64(st, 1))
 		msg_unref(&m);
 	*out = m;
 	return 0;
@@ -293,7 +322,7 @@ fetch(struct reading *rd, const struct candidate *c, struct msg **out)
 	if (code == SQLITE_ROW) {
 		expired = sqlite3_column_int64(st, 0) <= rd->now_s;
 		if (!expired)
-			err = row_message(sq, st, row, out);
+			err = row_message(st, row, out);
 	}
 	code = stmt_end(st, code);
 	if (code != SQLITE_OK)
@@ -318,8 +347,9 @@ take(struct reading *rd, const struct candidate *c)
 
 	if (err != 0 || m == NULL)
 		return err;
-	if (r->n_found != 0 && (r->n_found >= r->max_messages ||
-	    rd->bytes + m->text_len > r->max_bytes)) {
+	if (r->n_found != 0 &&
+	    (r->n_found >= r->max_messages ||
+		rd->bytes + msg_bytes(m) > r->max_bytes)) {
 		msg_unref(&m);
 		return 1;
 	}
@@ -330,10 +360,9 @@ take(struct reading *rd, const struct candidate *c)
 		msg_unref(&m);
 		return err;
 	}
-	rd->bytes += m->text_len;
-	r->found[r->n_found++] = (struct store_found){
-		m, c->cursor, c->id, c->want
-	};
+	rd->bytes += msg_bytes(m);
+	r->found[r->n_found++] =
+	    (struct store_found){ m, c->cursor, c->id, c->want };
 	return 0;
 }
 
@@ -343,7 +372,7 @@ reading_take(struct reading *rd)
 	struct store_read *r = rd->r;
 
 	for (size_t i = 0; i < rd->count && rd->at[i].cursor <= rd->known;
-	    i++) {
+	     i++) {
 		int did = take(rd, &rd->at[i]);
 
 		if (did != 0)
@@ -394,7 +423,7 @@ reading_undo(struct store_read *r)
 int
 sq_read(void *be, struct store_read *r, int64_t now_s)
 {
-	struct reading rd = { .r = r, .now_s = now_s };
+	struct reading rd = { .r = r, .now_s = now_s, .visits = VISITS_MAX };
 	int err = 0;
 
 	OBJ_CAST(rd.sq, be, SQ_MAGIC);

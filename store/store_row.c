@@ -1,6 +1,8 @@
 /* store/store_row.c - how a message stands in its row. */
 #include "store/store_sqlite_priv.h"
 
+#include <zlib.h>
+
 static void
 put64(unsigned char *at, uint64_t v)
 {
@@ -37,21 +39,19 @@ row_get_member(const unsigned char *at, uint64_t *channel, uint64_t *id)
  * column to another are found out as well.
  */
 uint32_t
-row_sum(const struct crc32 *crc, uint64_t row, const struct msg *m,
-    const void *members, size_t len)
+row_sum(uint64_t row, const struct msg *m, const void *members, size_t len)
 {
 	unsigned char head[8 * 6];
-	uint32_t sum;
+	uLong sum;
 
 	put64(head, row);
 	put64(head + 8, (uint64_t)m->expires);
 	put64(head + 16, len);
 	put64(head + 24, m->text_len);
 	put64(head + 32, (uint64_t)m->has_event_id << 32 | m->event_id_len);
-	put64(head + 40, (uint64_t)m->has_event_type << 32 |
-	    m->event_type_len);
-	sum = crc32_add(crc, 0, head, sizeof(head));
-	sum = crc32_add(crc, sum, members, len);
-	return crc32_add(crc, sum, m->data, (size_t)m->text_len +
-	    m->event_id_len + m->event_type_len);
+	put64(head + 40, (uint64_t)m->has_event_type << 32 | m->event_type_len);
+	sum = crc32_z(0, head, sizeof(head));
+	sum = crc32_z(sum, members, len);
+	return (uint32_t)crc32_z(
+	    sum, (const unsigned char *)m->data, msg_bytes(m));
 }

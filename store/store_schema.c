@@ -73,19 +73,23 @@ schema_bring(sqlite3 *db, const char *path, const struct schema_step *steps,
 
 	if (schema_number(db, "PRAGMA application_id", &application) != 0 ||
 	    schema_number(db, "PRAGMA user_version", &version) != 0 ||
-	    schema_number(db, "SELECT count(*) FROM sqlite_master",
-	    &things) != 0)
+	    schema_number(db, "SELECT count(*) FROM sqlite_master", &things) !=
+		0)
 		return schema_fail(db, path, "read it");
 	if (application == 0 && version == 0 && things == 0)
 		return schema_make(db, path);
 	if (application != SCHEMA_APPLICATION) {
-		log_at(LOG_ERROR, "database %s: belongs to another program "
-		    "(application_id %#x)", path, (unsigned)application);
+		log_at(LOG_ERROR,
+		    "database %s: belongs to another program "
+		    "(application_id %#x)",
+		    path, (unsigned)application);
 		return ERR_EXISTS;
 	}
 	if (version > goal) {
-		log_at(LOG_ERROR, "database %s: was written by a newer "
-		    "version (schema %d, known is %d)", path, version, goal);
+		log_at(LOG_ERROR,
+		    "database %s: was written by a newer "
+		    "version (schema %d, known is %d)",
+		    path, version, goal);
 		return ERR_VERSION;
 	}
 	return schema_migrate(db, path, version, steps, n, goal);
@@ -97,8 +101,7 @@ schema_open_steps(sqlite3 *db, const char *path,
 {
 	int err;
 
-	if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) !=
-	    SQLITE_OK)
+	if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
 		return schema_fail(db, path, "open it for writing");
 	err = schema_bring(db, path, steps, n, goal);
 	if (err == 0 &&

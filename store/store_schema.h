@@ -10,13 +10,13 @@
 
 #include <sqlite3.h>
 
-#define SCHEMA_APPLICATION	0x486f6c64	/* "Hold" */
-#define SCHEMA_VERSION		1
+#define SCHEMA_APPLICATION 0x486f6c64 /* "Hold" */
+#define SCHEMA_VERSION 1
 
 /* SQL that takes version `from` to from + 1 (its user_version included). */
 struct schema_step {
-	int		 from;
-	const char	*sql;
+	int from;
+	const char *sql;
 };
 
 /*
@@ -25,10 +25,10 @@ struct schema_step {
  * old for the steps there are; ERR_*: SQLite's.  The reason is logged with
  * `path`.
  */
-int	 schema_open(sqlite3 *db, const char *path) MUST_CHECK;
+int schema_open(sqlite3 *db, const char *path) MUST_CHECK;
 
 /* The same with other steps and another goal, for tests. */
-int	 schema_open_steps(sqlite3 *db, const char *path,
-	    const struct schema_step *steps, size_t n, int goal) MUST_CHECK;
+int schema_open_steps(sqlite3 *db, const char *path,
+    const struct schema_step *steps, size_t n, int goal) MUST_CHECK;
 
 #endif

@@ -18,10 +18,10 @@
 
 #include "store/store_file.h"
 
-#define RESERVE_S	2		/* ahead of the clock */
-#define RESERVE_TAGS	65536		/* ahead of the last cursor */
-#define TRIM_MAX	256		/* messages per append */
-#define FIRST_ROOM	64
+#define RESERVE_S 2	   /* ahead of the clock */
+#define RESERVE_TAGS 65536 /* ahead of the last cursor */
+#define TRIM_MAX 256	   /* messages per append */
+#define FIRST_ROOM 64
 
 int
 array_fit(void **at, size_t *room, size_t n, size_t size)
@@ -132,8 +132,9 @@ sq_set_lazy(struct sq *sq, bool lazy)
 
 	if (sq->sync != STORE_SYNC_FULL || sq->lazy == lazy)
 		return 0;
-	code = sqlite3_exec(sq->db, lazy ? "PRAGMA synchronous = NORMAL" :
-	    "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+	code = sqlite3_exec(sq->db,
+	    lazy ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL",
+	    NULL, NULL, NULL);
 	if (code != SQLITE_OK)
 		return sq_error(sq, code, "set synchronous");
 	sq->lazy = lazy;
@@ -231,10 +232,10 @@ sq_make_chan(struct sq *sq, const struct store_member *m)
 		free(c);
 		return err;
 	}
-	sq_change(sq, c)->made = true;	/* a rollback takes it out again */
+	sq_change(sq, c)->made = true; /* a rollback takes it out again */
 	STMT_BIND(st, c->number);
-	(void)sqlite3_bind_blob(st, 2, m->name.ptr, (int)m->name.len,
-	    SQLITE_STATIC);
+	(void)sqlite3_bind_blob(
+	    st, 2, m->name.ptr, (int)m->name.len, SQLITE_STATIC);
 	code = stmt_run(st);
 	if (code != SQLITE_OK)
 		return sq_error(sq, code, "add a channel");
@@ -247,8 +248,8 @@ member_known(const struct sq *sq, const struct store_member *m)
 {
 	const struct chan *c = sq_chan(sq, m->channel);
 
-	return c != NULL ? chan_alive(sq, c) :
-	    m->channel != 0 && m->name.ptr != NULL;
+	return c != NULL ? chan_alive(sq, c)
+			 : m->channel != 0 && m->name.ptr != NULL;
 }
 
 /* Room for what an append changes, and the channels' rows. */
@@ -276,8 +277,8 @@ static void
 bind_given(sqlite3_stmt *st, int i, bool given, struct slice s)
 {
 	if (given)
-		(void)sqlite3_bind_blob(st, i, s.ptr, (int)s.len,
-		    SQLITE_STATIC);
+		(void)sqlite3_bind_blob(
+		    st, i, s.ptr, (int)s.len, SQLITE_STATIC);
 	else
 		(void)sqlite3_bind_null(st, i);
 }
@@ -294,7 +295,7 @@ sq_insert(struct sq *sq, const struct store_append *a)
 		row_put_member(sq->members + i * MEMBER_BYTES,
 		    a->members[i].channel, a->members[i].id);
 	STMT_BIND(st, a->cursor, (uint64_t)m->expires,
-	    row_sum(&sq->crc, a->cursor, m, sq->members, len));
+	    row_sum(a->cursor, m, sq->members, len));
 	(void)sqlite3_bind_blob(st, 4, sq->members, (int)len, SQLITE_STATIC);
 	bind_given(st, 5, m->has_event_id, msg_event_id(m));
 	bind_given(st, 6, m->has_event_type, msg_event_type(m));
@@ -313,7 +314,7 @@ sq_trim_member(struct sq *sq, struct change *ch)
 	bool gone;
 
 	for (size_t i = bucket_index(sq, ch->oldest_bucket);
-	    i < sq->buckets.count; i++) {
+	     i < sq->buckets.count; i++) {
 		ch->oldest_bucket = sq->buckets.at[i];
 		STMT_BIND(st, ch->oldest_bucket, channel);
 		code = sqlite3_step(st);
@@ -364,8 +365,8 @@ sq_trim(struct sq *sq, struct change *ch, struct store_member *m)
 
 	if (m->cap == 0)
 		return 0;
-	while (err == 0 && m->trimmed < TRIM_MAX && ch->stored +
-	    ch->c->tail.count + ch->added - ch->taken > m->cap) {
+	while (err == 0 && m->trimmed < TRIM_MAX &&
+	    ch->stored + ch->c->tail.count + ch->added - ch->taken > m->cap) {
 		if (ch->stored != 0)
 			err = sq_trim_member(sq, ch);
 		else
@@ -413,8 +414,8 @@ sq_append(void *be, struct store_append *a, int64_t now_s)
 	err = sq_prepare(sq, a);
 	if (err != 0)
 		return err;
-	a->cursor = cursor_next(MAX_OF(sq->last, a->floor), (uint64_t)now_s,
-	    a->n);
+	a->cursor =
+	    cursor_next(MAX_OF(sq->last, a->floor), (uint64_t)now_s, a->n);
 	sq->last = a->cursor + a->n - 1;
 	sq->append_s = now_s;
 	sq->next.published += a->n;
@@ -490,8 +491,7 @@ sq_write_state(struct sq *sq)
 	sqlite3_stmt *st = sq->st.at[STMT_STATE_SET];
 	int code;
 
-	if (was->reserved == next->reserved &&
-	    was->indexed == next->indexed &&
+	if (was->reserved == next->reserved && was->indexed == next->indexed &&
 	    was->next_channel == next->next_channel &&
 	    state_published(was) == state_published(next))
 		return 0;
@@ -532,8 +532,8 @@ sq_reserve_lists(struct sq *sq)
 
 	sq->tailed.at = tailed;
 	if (err == 0)
-		err = array_fit(&dropped, &sq->dropped_room,
-		    sq->n_dropped + n, sizeof(*sq->dropped));
+		err = array_fit(&dropped, &sq->dropped_room, sq->n_dropped + n,
+		    sizeof(*sq->dropped));
 	sq->dropped = dropped;
 	return err;
 }
@@ -664,7 +664,11 @@ static int
 sq_tidy(void *be, int64_t now_s, struct store_op **out)
 {
 	static sq_upkeep_f *const upkeep[] = {
-		sq_checkpoint, sq_index, sq_expire, sq_purge, sq_backup_step,
+		sq_checkpoint,
+		sq_index,
+		sq_expire,
+		sq_purge,
+		sq_backup_step,
 	};
 	struct sq *sq;
 	int done = 0;

@@ -8,66 +8,65 @@
 
 #include "base/log.h"
 #include "base/map.h"
-#include "store/store_crc.h"
 #include "store/store_priv.h"
 #include "store/store_stmt.h"
 #include "store/store_tail.h"
 
-#define SQ_MAGIC	0x73716c31U
-#define MEMBER_BYTES	16		/* of message.members */
+#define SQ_MAGIC 0x73716c31U
+#define MEMBER_BYTES 16 /* of message.members */
 
 /*
  * A channel that has a row.  Its kept messages are `stored` rows of member,
  * all up to `indexed`, then its tail.
  */
 struct chan {
-	uint64_t	number;
-	uint64_t	last_id;
-	uint64_t	last_cursor;
-	uint64_t	indexed;
-	struct tail	tail;
-	uint32_t	stored;
-	uint64_t	oldest_bucket;	/* no member row before it */
-	uint32_t	change;		/* 1-based, in the group's changes */
-	bool		listed;		/* in a list of channels with a tail */
-	bool		has_row;	/* false only while the log is loaded */
+	uint64_t number;
+	uint64_t last_id;
+	uint64_t last_cursor;
+	uint64_t indexed;
+	struct tail tail;
+	uint32_t stored;
+	uint64_t oldest_bucket; /* no member row before it */
+	uint32_t change;	/* 1-based, in the group's changes */
+	bool listed;		/* in a list of channels with a tail */
+	bool has_row;		/* false only while the log is loaded */
 };
 
 /* What a group does to a channel; the channel itself changes at the commit. */
 struct change {
-	struct chan	*c;
-	uint64_t	 last_id;
-	uint64_t	 last_cursor;
-	uint64_t	 indexed;
-	uint32_t	 stored;
-	uint64_t	 oldest_bucket;
-	uint32_t	 added;		/* entries written behind the tail */
-	uint32_t	 taken;		/* entries to go from its front */
-	uint32_t	 collected;	/* expired */
-	bool		 made;		/* the row is new */
-	bool		 dropped;
-	bool		 row;		/* the row has to be written */
+	struct chan *c;
+	uint64_t last_id;
+	uint64_t last_cursor;
+	uint64_t indexed;
+	uint32_t stored;
+	uint64_t oldest_bucket;
+	uint32_t added;	    /* entries written behind the tail */
+	uint32_t taken;	    /* entries to go from its front */
+	uint32_t collected; /* expired */
+	bool made;	    /* the row is new */
+	bool dropped;
+	bool row; /* the row has to be written */
 };
 
 struct changes {
-	struct change	*at;
-	size_t		 count, room;
+	struct change *at;
+	size_t count, room;
 };
 
 /* A tail entry that expired: somewhere in the middle of its tail. */
 struct removal {
-	struct chan	*c;
-	uint64_t	 cursor;
+	struct chan *c;
+	uint64_t cursor;
 };
 
 struct removals {
-	struct removal	*at;
-	size_t		 count, room;
+	struct removal *at;
+	size_t count, room;
 };
 
 struct numbers {
-	uint64_t	*at;
-	size_t		 count, room;
+	uint64_t *at;
+	size_t count, room;
 };
 
 /*
@@ -76,138 +75,140 @@ struct numbers {
  * in (indexed, upto], [1] those beyond.  No round runs: upto == indexed.
  */
 struct sq_state {
-	uint64_t	reserved;
-	uint64_t	indexed;
-	uint64_t	next_channel;
-	uint64_t	published;
-	uint64_t	upto;
-	uint64_t	loose[2];
-	size_t		round_at;	/* next of `round` to be indexed */
+	uint64_t reserved;
+	uint64_t indexed;
+	uint64_t next_channel;
+	uint64_t published;
+	uint64_t upto;
+	uint64_t loose[2];
+	size_t round_at; /* next of `round` to be indexed */
 };
 
 /* A row of member to delete; see store_expire.c. */
 struct expired {
-	uint64_t	bucket, channel, cursor;
+	uint64_t bucket, channel, cursor;
 };
 
 struct expired_row {
-	uint64_t	row;
-	bool		young;		/* not indexed when it was gathered */
+	uint64_t row;
+	bool young; /* not indexed when it was gathered */
 };
 
 struct sq_expiry {
-	enum { EXPIRY_IDLE, EXPIRY_GATHER, EXPIRY_DELETE } phase;
-	int64_t		 now_s;		/* of the round */
-	int64_t		 clean_s;	/* nothing was left at that second */
-	uint64_t	 published;	/* at the last slice */
-	uint64_t	 after_s, after_row;	/* gathered up to here */
-	struct expired	*items;
-	size_t		 n_items, items_room, items_at;
+	enum {
+		EXPIRY_IDLE,
+		EXPIRY_GATHER,
+		EXPIRY_DELETE
+	} phase;
+	int64_t now_s;		     /* of the round */
+	int64_t clean_s;	     /* nothing was left at that second */
+	uint64_t published;	     /* at the last slice */
+	uint64_t after_s, after_row; /* gathered up to here */
+	struct expired *items;
+	size_t n_items, items_room, items_at;
 	struct expired_row *rows;
-	size_t		 n_rows, rows_room, rows_at;
+	size_t n_rows, rows_room, rows_at;
 };
 
 struct sq {
-	uint32_t	 magic;
-	sqlite3		*db;
-	struct stmts	 st;
-	struct crc32	 crc;
-	char		*path;
-	int		 lock_fd;
+	uint32_t magic;
+	sqlite3 *db;
+	struct stmts st;
+	char *path;
+	int lock_fd;
 	struct store_stats *stats;
-	clock_wall_f	*wall;
-	void		*wall_arg;
+	clock_wall_f *wall;
+	void *wall_arg;
 	struct log_limit log;
-	enum store_sync	 sync;
-	bool		 lazy;		/* commits are not synced just now */
-	bool		 failed;	/* fsync, corruption: no more writes */
-	bool		 loaded;
+	enum store_sync sync;
+	bool lazy;   /* commits are not synced just now */
+	bool failed; /* fsync, corruption: no more writes */
+	bool loaded;
 
-	struct map	 chans;		/* number -> chan */
-	struct numbers	 tailed;	/* channels with a tail, in no order */
-	struct numbers	 round;		/* those of the round, by number */
-	struct numbers	 buckets;	/* where each begins, ascending */
-	uint64_t	 bucket_rows;	/* written to the newest by us */
-	bool		 interrupted;	/* an earlier life's round may be */
-	size_t		 tail_entries;
-	uint64_t	 last;		/* cursor; some may have failed */
-	int64_t		 clock_s;	/* highest ever seen */
-	int64_t		 append_s;	/* of the last append */
+	struct map chans;	/* number -> chan */
+	struct numbers tailed;	/* channels with a tail, in no order */
+	struct numbers round;	/* those of the round, by number */
+	struct numbers buckets; /* where each begins, ascending */
+	uint64_t bucket_rows;	/* written to the newest by us */
+	bool interrupted;	/* an earlier life's round may be */
+	size_t tail_entries;
+	uint64_t last;	  /* cursor; some may have failed */
+	int64_t clock_s;  /* highest ever seen */
+	int64_t append_s; /* of the last append */
 
 	/* the group */
-	struct sq_state	 state;		/* as committed */
-	struct sq_state	 next;		/* with the group */
-	struct changes	 changes;
-	struct removals	 removals;
-	uint64_t	 trimmed;
-	bool		 reserve;	/* asked for */
-	unsigned char	*members;	/* scratch: a row's members */
-	size_t		 members_room;
+	struct sq_state state; /* as committed */
+	struct sq_state next;  /* with the group */
+	struct changes changes;
+	struct removals removals;
+	uint64_t trimmed;
+	bool reserve;		/* asked for */
+	unsigned char *members; /* scratch: a row's members */
+	size_t members_room;
 
 	/* upkeep */
-	size_t		 upkeep_at;	/* whose turn it is */
-	uint64_t	 indexed_at;	/* loose[1] at the last index slice */
-	int		 wal_pages;
-	int		 page_size;
-	int64_t		 checkpoint_s;	/* of one that failed, else -1 */
+	size_t upkeep_at;    /* whose turn it is */
+	uint64_t indexed_at; /* loose[1] at the last index slice */
+	int wal_pages;
+	int page_size;
+	int64_t checkpoint_s; /* of one that failed, else -1 */
 	struct sq_expiry expiry;
-	struct chan	**dropped;	/* their messages are to be purged */
-	size_t		 n_dropped, dropped_room;
+	struct chan **dropped; /* their messages are to be purged */
+	size_t n_dropped, dropped_room;
 	struct sq_backup *backup;
 };
 
 /* store_sqlite.c: upkeep's transactions, and what they are made of */
-int	 sq_upkeep_begin(struct sq *sq) MUST_CHECK;
-int	 sq_upkeep_end(struct sq *sq, int err) MUST_CHECK;
-int	 sq_error(struct sq *sq, int code, const char *doing);
-struct chan	*sq_chan(const struct sq *sq, uint64_t number);
-int	 sq_reserve_changes(struct sq *sq, size_t more) MUST_CHECK;
-struct change	*sq_change(struct sq *sq, struct chan *c); /* reserved before */
-void	 sq_unloose(struct sq *sq, uint64_t row, uint64_t n);
-int	 sq_delete_single(struct sq *sq, uint64_t row, bool *gone);
+int sq_upkeep_begin(struct sq *sq) MUST_CHECK;
+int sq_upkeep_end(struct sq *sq, int err) MUST_CHECK;
+int sq_error(struct sq *sq, int code, const char *doing);
+struct chan *sq_chan(const struct sq *sq, uint64_t number);
+int sq_reserve_changes(struct sq *sq, size_t more) MUST_CHECK;
+struct change *sq_change(struct sq *sq, struct chan *c); /* reserved before */
+void sq_unloose(struct sq *sq, uint64_t row, uint64_t n);
+int sq_delete_single(struct sq *sq, uint64_t row, bool *gone);
 
 /* Grow an array of `size` items of *room so that n fit. */
-int	 array_fit(void **at, size_t *room, size_t n, size_t size) MUST_CHECK;
+int array_fit(void **at, size_t *room, size_t n, size_t size) MUST_CHECK;
 
 /* store_bucket.c: where a cursor's row stands in member */
 uint64_t bucket_of(const struct sq *sq, uint64_t cursor);
-size_t	 bucket_index(const struct sq *sq, uint64_t time_s);
-int	 buckets_load(struct sq *sq) MUST_CHECK;
-int	 buckets_round(struct sq *sq) MUST_CHECK;
+size_t bucket_index(const struct sq *sq, uint64_t time_s);
+int buckets_load(struct sq *sq) MUST_CHECK;
+int buckets_round(struct sq *sq) MUST_CHECK;
 
 /* store_row.c: message.members and message.sum */
-void	 row_put_member(unsigned char *at, uint64_t channel, uint64_t id);
-void	 row_get_member(const unsigned char *at, uint64_t *channel,
-	    uint64_t *id);
-uint32_t row_sum(const struct crc32 *crc, uint64_t row, const struct msg *m,
-	    const void *members, size_t len);
+void row_put_member(unsigned char *at, uint64_t channel, uint64_t id);
+void row_get_member(const unsigned char *at, uint64_t *channel, uint64_t *id);
+uint32_t row_sum(
+    uint64_t row, const struct msg *m, const void *members, size_t len);
 
 /* store_load.c */
-int	 sq_load(void *be, store_channel_f *each, void *arg,
-	    struct store_state *state);
+int sq_load(
+    void *be, store_channel_f *each, void *arg, struct store_state *state);
 
 /* store_read.c */
-int	 sq_read(void *be, struct store_read *r, int64_t now_s);
+int sq_read(void *be, struct store_read *r, int64_t now_s);
 
 /* store_expire.c */
-void	 sq_expiry_init(struct sq_expiry *x);
-void	 sq_expiry_release(struct sq_expiry *x);
+void sq_expiry_init(struct sq_expiry *x);
+void sq_expiry_release(struct sq_expiry *x);
 
 /* Upkeep, a slice at a call: > 0: something was done; 0: nothing is due. */
 typedef int sq_upkeep_f(struct sq *sq, int64_t now_s, struct store_op **out);
-sq_upkeep_f sq_checkpoint;	/* store_gc.c */
+sq_upkeep_f sq_checkpoint; /* store_gc.c */
 sq_upkeep_f sq_purge;
-sq_upkeep_f sq_expire;		/* store_expire.c */
-sq_upkeep_f sq_index;		/* store_index.c */
-sq_upkeep_f sq_backup_step;	/* store_backup.c */
+sq_upkeep_f sq_expire;	    /* store_expire.c */
+sq_upkeep_f sq_index;	    /* store_index.c */
+sq_upkeep_f sq_backup_step; /* store_backup.c */
 
 /* store_index.c: the rest, at the end */
-int	 sq_index_all(struct sq *sq);
-void	 sq_index_visited(struct sq *sq, size_t from, size_t to);
+int sq_index_all(struct sq *sq);
+void sq_index_visited(struct sq *sq, size_t from, size_t to);
 
 /* store_backup.c */
-int	 sq_backup_start(void *be, const char *path);
-bool	 sq_backup_done(void *be, int *err);
-void	 sq_backup_abort(struct sq *sq);
+int sq_backup_start(void *be, const char *path);
+bool sq_backup_done(void *be, int *err);
+void sq_backup_abort(struct sq *sq);
 
 #endif

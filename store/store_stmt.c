@@ -41,20 +41,17 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	[STMT_MEMBER_ADD] =
 	    "INSERT INTO member (bucket, channel, cursor, id, place)"
 	    " VALUES (?, ?, ?, ?, ?)",
-	[STMT_MEMBER_BUCKET] =
-	    "SELECT bucket FROM member WHERE bucket >= ?"
-	    " ORDER BY bucket LIMIT 1",
+	[STMT_MEMBER_BUCKET] = "SELECT bucket FROM member WHERE bucket >= ?"
+			       " ORDER BY bucket LIMIT 1",
 	[STMT_MEMBER_FIRST] =
 	    "SELECT cursor, place FROM member"
 	    " WHERE bucket = ? AND channel = ? ORDER BY cursor LIMIT 1",
-	[STMT_MEMBER_UP] =
-	    "SELECT cursor, id, place FROM member"
-	    " WHERE bucket = ? AND channel = ? AND cursor > ?"
-	    " ORDER BY cursor",
-	[STMT_MEMBER_DOWN] =
-	    "SELECT cursor, id, place FROM member"
-	    " WHERE bucket = ? AND channel = ? AND cursor <= ?"
-	    " ORDER BY cursor DESC",
+	[STMT_MEMBER_UP] = "SELECT cursor, id, place FROM member"
+			   " WHERE bucket = ? AND channel = ? AND cursor > ?"
+			   " ORDER BY cursor",
+	[STMT_MEMBER_DOWN] = "SELECT cursor, id, place FROM member"
+			     " WHERE bucket = ? AND channel = ? AND cursor <= ?"
+			     " ORDER BY cursor DESC",
 	[STMT_MEMBER_DELETE] =
 	    "DELETE FROM member"
 	    " WHERE bucket = ? AND channel = ? AND cursor = ?",
@@ -96,8 +93,8 @@ stmt_bind(sqlite3_stmt *st, const uint64_t *values, int n)
 {
 	/* This fails only for a wrong index or a running statement. */
 	for (int i = 0; i < n; i++) {
-		int code = sqlite3_bind_int64(st, i + 1,
-		    (sqlite3_int64)values[i]);
+		int code =
+		    sqlite3_bind_int64(st, i + 1, (sqlite3_int64)values[i]);
 
 		assert(code == SQLITE_OK);
 		(void)code;

@@ -40,29 +40,29 @@ enum stmt_id {
 };
 
 struct stmts {
-	sqlite3_stmt	*at[STMT_COUNT];
+	sqlite3_stmt *at[STMT_COUNT];
 };
 
 /* SQLite's code; what was prepared stays for stmts_release(). */
-int	 stmts_prepare(struct stmts *s, sqlite3 *db);
-void	 stmts_release(struct stmts *s);
+int stmts_prepare(struct stmts *s, sqlite3 *db);
+void stmts_release(struct stmts *s);
 
 /* Bind n numbers to the parameters 1..n. */
-void	 stmt_bind(sqlite3_stmt *st, const uint64_t *values, int n);
-#define STMT_BIND(st, ...)						\
-	stmt_bind((st), (const uint64_t[]){ __VA_ARGS__ },		\
+void stmt_bind(sqlite3_stmt *st, const uint64_t *values, int n);
+#define STMT_BIND(st, ...) \
+	stmt_bind((st), (const uint64_t[]){ __VA_ARGS__ }, \
 	    (int)COUNT_OF(((const uint64_t[]){ __VA_ARGS__ })))
 
 /* Run a statement that gives no rows: SQLITE_OK or its code; it is reset. */
-int	 stmt_run(sqlite3_stmt *st);
+int stmt_run(sqlite3_stmt *st);
 
 /* The end of stepping: SQLITE_OK or the code that ended it. */
-int	 stmt_end(sqlite3_stmt *st, int step);
+int stmt_end(sqlite3_stmt *st, int step);
 
 uint64_t stmt_u64(sqlite3_stmt *st, int column);
-struct slice stmt_blob(sqlite3_stmt *st, int column);	/* ptr never NULL */
+struct slice stmt_blob(sqlite3_stmt *st, int column); /* ptr never NULL */
 
 /* ERR_* of SQLite's code; asks the connection about the system's errno. */
-int	 sqlite_err(sqlite3 *db, int code);
+int sqlite_err(sqlite3 *db, int code);
 
 #endif

@@ -6,7 +6,7 @@
  */
 #include "store/store_tail.h"
 
-#define TAIL_FIRST_ROOM	1
+#define TAIL_FIRST_ROOM 1
 
 void
 tail_release(struct tail *t)

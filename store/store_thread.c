@@ -27,41 +27,44 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
-#define GROUP_OPS	1024
-#define GROUP_BYTES	((size_t)8 << 20)
-#define GATHER_YIELDS	1
-#define TURN_READS	32		/* between two groups */
+#define GROUP_OPS 1024
+#define GROUP_BYTES ((size_t)8 << 20)
+#define GATHER_BELOW 32	 /* a larger group does not wait */
+#define TURN_READS 32	 /* between two groups, */
+#define TURN_READS_MS 10 /* or so long */
 #define TURN_FOUND_BYTES ((size_t)4 << 20)
-#define TIDY_EVERY_S	1
+#define TIDY_EVERY_S 1
 
 struct store_thread {
 	const struct store_backend *backend;
-	void		*be;
-	clock_wall_f	*wall;
-	void		*wall_arg;
-	int		 event_fd;
-	pthread_t	 thread;
+	void *be;
+	clock_wall_f *wall;
+	void *wall_arg;
+	int event_fd;
+	pthread_t thread;
 
 	/* the thread's own */
-	struct op_list	 queue;		/* not looked at yet */
-	struct op_list	 group;		/* changes of this turn */
-	size_t		 group_ops;
-	size_t		 group_bytes;
-	struct op_list	 reads;		/* may run now */
-	struct store_op	*backup;	/* the one that runs */
-	struct op_list	 done;		/* not handed back yet */
-	struct store_stats *stats;	/* the backend counts there too */
-	uint64_t	 reserved;
-	int		 fatal;
-	bool		 untidy;	/* upkeep has more to do */
+	struct op_list queue; /* not looked at yet */
+	struct op_list group; /* changes of this turn */
+	size_t group_ops;
+	size_t group_bytes;
+	struct op_list reads;	   /* may run now */
+	struct store_op *backup;   /* the one that runs */
+	struct op_list done;	   /* not handed back yet */
+	struct store_stats *stats; /* the backend counts there too */
+	uint64_t reserved;
+	int fatal;
+	bool untidy; /* upkeep has more to do */
+	bool ending; /* what is left is to be finished */
 
-	pthread_mutex_t	 lock;
-	pthread_cond_t	 pushed;
-	struct op_list	 in;		/* below: under the lock */
-	bool		 sleeping;
-	bool		 stop;
+	pthread_mutex_t lock;
+	pthread_cond_t pushed;
+	struct op_list in; /* below: under the lock */
+	bool sleeping;
+	bool stop;
 	struct store_batch out;
 };
 
@@ -166,8 +169,9 @@ op_is_change(const struct store_op *op)
 static void
 thread_backup(struct store_thread *t, struct store_op *op)
 {
-	op->err = t->backup != NULL ? ERR_BUSY :
-	    t->backend->backup_start(t->be, op->u.backup_path);
+	op->err = t->backup != NULL
+	    ? ERR_BUSY
+	    : t->backend->backup_start(t->be, op->u.backup_path);
 	if (op->err != 0) {
 		op_list_add(&t->done, op);
 		return;
@@ -184,8 +188,9 @@ thread_sort(struct store_thread *t)
 
 	while ((op = t->queue.first) != NULL) {
 		if (op_is_change(op)) {
-			if (t->group_ops == GROUP_OPS || (t->group_ops != 0 &&
-			    t->group_bytes + op->bytes > GROUP_BYTES))
+			if (t->group_ops == GROUP_OPS ||
+			    (t->group_ops != 0 &&
+				t->group_bytes + op->bytes > GROUP_BYTES))
 				return;
 			t->group_ops++;
 			t->group_bytes += op->bytes;
@@ -226,12 +231,13 @@ thread_apply(struct store_thread *t, struct store_op *op, int64_t now_s)
  * What was pushed while the group was written still belongs to it.  Giving
  * the processor away first costs next to nothing on an idle machine; on a
  * busy one it is where groups grow, since those who are about to publish run
- * before the disk is waited for.
+ * before the disk is waited for.  Only up to a point: if all publishers were
+ * in one group, nobody would work while the disk does.
  */
 static void
 thread_gather(struct store_thread *t)
 {
-	for (int i = 0; i < GATHER_YIELDS; i++)
+	if (t->group_ops < GATHER_BELOW)
 		(void)sched_yield();
 	(void)pthread_mutex_lock(&t->lock);
 	op_list_join(&t->queue, &t->in);
@@ -247,7 +253,7 @@ thread_transact(struct store_thread *t, int64_t now_s)
 	if (err != 0)
 		return err;
 	for (struct store_op *op = t->group.first; op != NULL && err == 0;
-	    op = op->next) {
+	     op = op->next) {
 		err = thread_apply(t, op, now_s);
 		if (op->next == NULL && err == 0)
 			thread_gather(t);
@@ -286,18 +292,36 @@ found_bytes(const struct store_read *r)
 	size_t bytes = 0;
 
 	for (size_t i = 0; i < r->n_found; i++)
-		bytes += r->found[i].msg->text_len;
+		bytes += msg_bytes(r->found[i].msg);
 	return bytes;
+}
+
+/* The next read that somebody still waits for. */
+static struct store_op *
+thread_next_read(struct store_thread *t)
+{
+	struct store_op *op;
+
+	while ((op = op_list_take(&t->reads)) != NULL &&
+	    atomic_load_explicit(&op->cancelled, memory_order_relaxed)) {
+		op->err = ERR_CLOSED;
+		op_list_add(&t->done, op);
+	}
+	return op;
 }
 
 static void
 thread_read(struct store_thread *t, int64_t now_s)
 {
+	uint64_t until_ms = clock_mono_ms() + TURN_READS_MS;
 	struct store_op *op;
 	size_t bytes = 0;
 
-	for (int n = 0; n < TURN_READS && bytes < TURN_FOUND_BYTES; n++) {
-		if (t->fatal != 0 || (op = op_list_take(&t->reads)) == NULL)
+	for (int n = 0; n < TURN_READS && bytes < TURN_FOUND_BYTES &&
+	     clock_mono_ms() <= until_ms;
+	     n++) {
+		op = thread_next_read(t);
+		if (t->fatal != 0 || op == NULL)
 			return;
 		op->err = t->backend->read(t->be, &op->u.read, now_s);
 		thread_fail(t, op->err);
@@ -336,11 +360,24 @@ thread_turn(struct store_thread *t)
 	thread_sort(t);
 	thread_commit(t, now_s);
 	thread_deliver(t);
+	/* At the end nobody is there to read any more. */
+	if (t->ending)
+		thread_refuse(t, &t->reads, ERR_CLOSED);
 	if (t->fatal == 0)
 		thread_read(t, now_s);
 	if (t->fatal == 0)
 		thread_tidy(t, now_s);
 	thread_deliver(t);
+}
+
+static void
+thread_refuse_backup(struct store_thread *t, int err)
+{
+	if (t->backup == NULL)
+		return;
+	t->backup->err = err;
+	op_list_add(&t->done, t->backup);
+	t->backup = NULL;
 }
 
 /* The end of a store that failed: whatever comes is refused. */
@@ -349,11 +386,7 @@ thread_turn_fatal(struct store_thread *t)
 {
 	thread_refuse(t, &t->queue, t->fatal);
 	thread_refuse(t, &t->reads, t->fatal);
-	if (t->backup != NULL) {
-		t->backup->err = t->fatal;
-		op_list_add(&t->done, t->backup);
-		t->backup = NULL;
-	}
+	thread_refuse_backup(t, t->fatal);
 	t->untidy = false;
 	thread_deliver(t);
 }
@@ -381,8 +414,8 @@ thread_wait(struct store_thread *t)
 	if (idle && !t->untidy && t->in.first == NULL && !t->stop)
 		thread_sleep(t);
 	op_list_join(&t->queue, &t->in);
-	go_on = !t->stop || !idle || t->queue.first != NULL ||
-	    t->backup != NULL;
+	t->ending = t->stop;
+	go_on = !t->stop || !idle || t->queue.first != NULL;
 	(void)pthread_mutex_unlock(&t->lock);
 	return go_on;
 }
@@ -398,6 +431,9 @@ thread_main(void *arg)
 		if (t->fatal != 0)
 			thread_turn_fatal(t);
 	}
+	/* The backend drops the copy that is not whole. */
+	thread_refuse_backup(t, ERR_CLOSED);
+	thread_deliver(t);
 	return NULL;
 }
 
@@ -486,7 +522,7 @@ store_thread_take(struct store_thread *t, struct store_batch *out)
 	/* First the signal, then the list: what is added in between signals
 	 * again. */
 	if (read(t->event_fd, &count, sizeof(count)) < 0)
-		count = 0;		/* EAGAIN: taken without a signal */
+		count = 0; /* EAGAIN: taken without a signal */
 	op_list_init(&out->done);
 	(void)pthread_mutex_lock(&t->lock);
 	op_list_join(&out->done, &t->out.done);

@@ -72,7 +72,7 @@ now_ns(void)
 static void
 conn_open(struct load *l, struct conn *c, const char *address)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
 
 	c->fd = wire_connect(address);
 	if (c->fd < 0 || epoll_ctl(l->ep, EPOLL_CTL_ADD, c->fd, &ev) < 0)
@@ -253,7 +253,7 @@ run_publish(struct load *l)
 static void
 park_all(struct load *l)
 {
-	const struct timespec pause = {0, PARK_PAUSE_NS};
+	const struct timespec pause = { 0, PARK_PAUSE_NS };
 	size_t sent = 0;
 
 	for (size_t i = 0; i < l->nconns; i++) {
@@ -329,7 +329,7 @@ run_park(struct load *l)
 		if (strcmp(line, "park\n") == 0)
 			park_all(l);
 		else if (strcmp(line, "publish\n") == 0 &&
-			 l->publish.bytes != NULL)
+		    l->publish.bytes != NULL)
 			publish_once(l);
 		else if (strcmp(line, "close\n") == 0)
 			close_all(l);
@@ -389,7 +389,7 @@ options(struct load *l, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct load l = {.nconns = 1, .channels = 1, .seed = 1};
+	struct load l = { .nconns = 1, .channels = 1, .seed = 1 };
 
 	if (argc < 2)
 		usage();
@@ -406,7 +406,7 @@ main(int argc, char **argv)
 		alarm(l.limit_s > 0 ? (unsigned int)l.limit_s : 3600);
 		run_park(&l);
 	} else if (strcmp(argv[1], "publish") == 0 &&
-		   (l.limit_n > 0) != (l.limit_s > 0)) {
+	    (l.limit_n > 0) != (l.limit_s > 0)) {
 		alarm(l.limit_s > 0 ? (unsigned int)l.limit_s + GRACE_S : 3600);
 		run_publish(&l);
 	} else

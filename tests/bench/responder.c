@@ -62,7 +62,7 @@ struct responder {
 static struct reply
 reply_read(const char *path)
 {
-	struct reply r = {NULL, 0};
+	struct reply r = { NULL, 0 };
 	struct stat st;
 	FILE *f = fopen(path, "rb");
 
@@ -79,7 +79,7 @@ reply_read(const char *path)
 static int
 listen_on(const char *path)
 {
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 	if (strlen(path) >= sizeof(sun.sun_path))
@@ -232,7 +232,7 @@ static void
 accept_all(struct responder *r)
 {
 	for (int i = 0; i < BACKLOG; i++) {
-		struct epoll_event ev = {.events = EPOLLIN};
+		struct epoll_event ev = { .events = EPOLLIN };
 		int fd = accept4(r->listener, NULL, NULL, SOCK_NONBLOCK);
 		struct conn *c;
 
@@ -283,12 +283,14 @@ int
 main(int argc, char **argv)
 {
 	static const struct option opts[] = {
-	    {"publish-reply", required_argument, NULL, 'r'},
-	    {"poll-reply", required_argument, NULL, 'p'},
-	    {"park", required_argument, NULL, 'n'},
-	    {"seconds", required_argument, NULL, 't'}, {NULL, 0, NULL, 0}};
-	struct responder r = {0};
-	struct epoll_event ev = {.events = EPOLLIN};
+		{ "publish-reply", required_argument, NULL, 'r' },
+		{ "poll-reply", required_argument, NULL, 'p' },
+		{ "park", required_argument, NULL, 'n' },
+		{ "seconds", required_argument, NULL, 't' },
+		{ NULL, 0, NULL, 0 }
+	};
+	struct responder r = { 0 };
+	struct epoll_event ev = { .events = EPOLLIN };
 	unsigned int life_s = 3600;
 	int c;
 

@@ -92,7 +92,7 @@ request_set_channel(struct request *r, uint64_t channel)
 static int
 connect_unix(const char *path)
 {
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	if (strlen(path) >= sizeof(sun.sun_path))
@@ -108,7 +108,7 @@ connect_unix(const char *path)
 static int
 connect_tcp(const char *host_port)
 {
-	struct sockaddr_in sin = {.sin_family = AF_INET};
+	struct sockaddr_in sin = { .sin_family = AF_INET };
 	const char *colon = strrchr(host_port, ':');
 	int fd, on = 1;
 

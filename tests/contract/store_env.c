@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define WAIT_MS	20000
+#define WAIT_MS 20000
 
 static int64_t
 env_wall(void *arg)
@@ -63,8 +63,8 @@ env_teardown(void **state)
 	env_close(e);
 	dir = opendir(e->folder);
 	while (dir != NULL && (d = readdir(dir)) != NULL) {
-		(void)snprintf(path, sizeof(path), "%s/%s", e->folder,
-		    d->d_name);
+		(void)snprintf(
+		    path, sizeof(path), "%s/%s", e->folder, d->d_name);
 		(void)unlink(path);
 	}
 	if (dir != NULL)
@@ -202,8 +202,8 @@ env_pub_op(const struct pub *p)
 
 	if (p->event_id != NULL)
 		id.len = strlen(p->event_id);
-	m = msg_new(text, strlen(text), p->event_id != NULL ? &id : NULL,
-	    NULL, p->expires != 0 ? p->expires : ENV_FOREVER);
+	m = msg_new(text, strlen(text), p->event_id != NULL ? &id : NULL, NULL,
+	    p->expires != 0 ? p->expires : ENV_FOREVER);
 	op = store_op_append(m, n);
 	assert_non_null(op);
 	assert_true(p->channel + n <= ENV_CHANNELS);
@@ -279,8 +279,7 @@ env_texts(const struct store_op *read)
 }
 
 void
-env_expect(struct env *e, uint64_t channel, uint64_t after,
-    const char *texts)
+env_expect(struct env *e, uint64_t channel, uint64_t after, const char *texts)
 {
 	struct store_op *op = env_read(e, channel, after);
 

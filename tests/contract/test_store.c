@@ -21,15 +21,16 @@ test_order(void **state)
 	uint64_t last = 0;
 
 	for (uint64_t i = 1; i <= 50; i++)
-		env_submit(e, env_pub_op(&(struct pub){
-		    .channel = i % 3 + 1, .id = i, .text = "x" }));
+		env_submit(e,
+		    env_pub_op(&(struct pub){
+			.channel = i % 3 + 1, .id = i, .text = "x" }));
 	for (uint64_t i = 1; i <= 50; i++) {
 		struct store_op *op = env_wait(e);
 
 		assert_int_equal(op->err, 0);
 		assert_int_equal(op->token, i);
-		assert_int_equal(op->u.append.cursor,
-		    cursor_make(ENV_EPOCH, i));
+		assert_int_equal(
+		    op->u.append.cursor, cursor_make(ENV_EPOCH, i));
 		last = op->u.append.cursor;
 		store_op_free(&op);
 	}
@@ -46,15 +47,14 @@ test_floor(void **state)
 	struct env *e = *state;
 	uint64_t floor = cursor_make(ENV_EPOCH + 1, 0), cursor;
 
-	cursor = env_pub(e, &(struct pub){ .channel = 1, .id = 1,
-	    .floor = floor });
+	cursor =
+	    env_pub(e, &(struct pub){ .channel = 1, .id = 1, .floor = floor });
 	assert_int_equal(cursor, floor + 1);
 	floor = cursor_make(ENV_EPOCH + 1, 77);
-	cursor = env_pub(e, &(struct pub){ .channel = 1, .id = 2,
-	    .floor = floor });
+	cursor =
+	    env_pub(e, &(struct pub){ .channel = 1, .id = 2, .floor = floor });
 	assert_int_equal(cursor, floor + 1);
-	cursor = env_pub(e, &(struct pub){ .channel = 1, .id = 3,
-	    .floor = 5 });
+	cursor = env_pub(e, &(struct pub){ .channel = 1, .id = 3, .floor = 5 });
 	assert_int_equal(cursor, floor + 2);
 	assert_true(store_reserved(e->s) >= cursor);
 }
@@ -81,8 +81,8 @@ static void
 test_several_channels(void **state)
 {
 	struct env *e = *state;
-	uint64_t cursor = env_pub(e, &(struct pub){ .channel = 5, .n = 3,
-	    .id = 9, .text = "all" });
+	uint64_t cursor = env_pub(
+	    e, &(struct pub){ .channel = 5, .n = 3, .id = 9, .text = "all" });
 
 	for (uint64_t i = 0; i < 3; i++) {
 		struct store_op *op = env_read(e, 5 + i, 0);
@@ -93,8 +93,8 @@ test_several_channels(void **state)
 		assert_string_equal(env_texts(op), "all");
 		store_op_free(&op);
 	}
-	assert_int_equal(env_pub(e, &(struct pub){ .channel = 5, .id = 10 }),
-	    cursor + 3);
+	assert_int_equal(
+	    env_pub(e, &(struct pub){ .channel = 5, .id = 10 }), cursor + 3);
 }
 
 /* Promise: bytes come back as they were; an empty event id is one. */
@@ -137,8 +137,8 @@ static void
 test_empty_name(void **state)
 {
 	struct env *e = *state;
-	struct store_op *op = env_pub_op(&(struct pub){ .channel = 1,
-	    .id = 1, .text = "x" });
+	struct store_op *op =
+	    env_pub_op(&(struct pub){ .channel = 1, .id = 1, .text = "x" });
 
 	op->u.append.members[0].name = (struct slice){ "", 0 };
 	op = env_run(e, op);
@@ -160,12 +160,10 @@ test_live(void **state)
 	struct env *e = *state;
 	uint64_t first, live, last;
 
-	first = env_pub(e, &(struct pub){ .channel = 1, .id = 1,
-	    .text = "a" });
-	live = env_pub(e, &(struct pub){ .channel = 1, .id = 2, .text = "b",
-	    .live = true });
-	last = env_pub(e, &(struct pub){ .channel = 1, .id = 3,
-	    .text = "c" });
+	first = env_pub(e, &(struct pub){ .channel = 1, .id = 1, .text = "a" });
+	live = env_pub(e,
+	    &(struct pub){ .channel = 1, .id = 2, .text = "b", .live = true });
+	last = env_pub(e, &(struct pub){ .channel = 1, .id = 3, .text = "c" });
 	assert_true(first < live && live < last);
 	assert_true(store_reserved(e->s) >= last);
 	env_expect(e, 1, 0, "a c");
@@ -173,16 +171,20 @@ test_live(void **state)
 }
 
 static uint32_t
-pub_trimmed(struct env *e, uint64_t channel, uint32_t n, uint64_t id,
-    uint32_t cap)
+pub_trimmed(
+    struct env *e, uint64_t channel, uint32_t n, uint64_t id, uint32_t cap)
 {
 	char text[24];
 	struct store_op *op;
 	uint32_t trimmed;
 
 	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
-	op = env_run(e, env_pub_op(&(struct pub){ .channel = channel, .n = n,
-	    .id = id, .text = text, .cap = cap }));
+	op = env_run(e,
+	    env_pub_op(&(struct pub){ .channel = channel,
+		.n = n,
+		.id = id,
+		.text = text,
+		.cap = cap }));
 	assert_int_equal(op->err, 0);
 	trimmed = op->u.append.members[0].trimmed;
 	store_op_free(&op);
@@ -200,7 +202,7 @@ test_cap(void **state)
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 4; i++, id++)
 			(void)pub_trimmed(e, 1, 2, id, 0);
-		e->now_s += 5;		/* time for the indexes */
+		e->now_s += 5; /* time for the indexes */
 		env_turns(e, 8);
 	}
 	env_expect(e, 1, 0, "1 2 3 4 5 6 7 8 9 10 11 12");
@@ -224,8 +226,11 @@ test_cap_in_group(void **state)
 	uint32_t trimmed = 0;
 
 	for (uint64_t id = 1; id <= 20; id++)
-		env_submit(e, env_pub_op(&(struct pub){ .channel = 1,
-		    .id = id, .text = id < 20 ? "old" : "new", .cap = 2 }));
+		env_submit(e,
+		    env_pub_op(&(struct pub){ .channel = 1,
+			.id = id,
+			.text = id < 20 ? "old" : "new",
+			.cap = 2 }));
 	for (uint64_t id = 1; id <= 20; id++) {
 		struct store_op *op = env_wait(e);
 
@@ -244,14 +249,22 @@ test_expiry(void **state)
 {
 	struct env *e = *state;
 
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1, .n = 2,
-	    .text = "short", .expires = ENV_EPOCH + 10 });
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 2,
-	    .text = "long" });
+	(void)env_pub(e,
+	    &(struct pub){ .channel = 1,
+		.id = 1,
+		.n = 2,
+		.text = "short",
+		.expires = ENV_EPOCH + 10 });
+	(void)env_pub(
+	    e, &(struct pub){ .channel = 1, .id = 2, .text = "long" });
 	e->now_s += 5;
-	env_turns(e, 5);		/* indexed */
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 3, .n = 2,
-	    .text = "late", .expires = ENV_EPOCH + 10 });
+	env_turns(e, 5); /* indexed */
+	(void)env_pub(e,
+	    &(struct pub){ .channel = 1,
+		.id = 3,
+		.n = 2,
+		.text = "late",
+		.expires = ENV_EPOCH + 10 });
 	e->now_s += 4;
 	env_expect(e, 1, 0, "short long late");
 	e->now_s += 1;
@@ -274,9 +287,10 @@ test_expiry_many(void **state)
 	struct env *e = *state;
 
 	for (uint64_t id = 1; id <= 1000; id++)
-		env_submit(e, env_pub_op(&(struct pub){
-		    .channel = id % 7 + 1, .id = id,
-		    .expires = ENV_EPOCH + 10 }));
+		env_submit(e,
+		    env_pub_op(&(struct pub){ .channel = id % 7 + 1,
+			.id = id,
+			.expires = ENV_EPOCH + 10 }));
 	for (uint64_t id = 1; id <= 1000; id++) {
 		struct store_op *op = env_wait(e);
 
@@ -286,7 +300,7 @@ test_expiry_many(void **state)
 	e->now_s += 10;
 	for (int i = 0; i < 100 && store_stats(e->s)->collected < 1000; i++)
 		env_turns(e, 1);
-	env_turns(e, 1);		/* the last told as well */
+	env_turns(e, 1); /* the last told as well */
 	for (uint64_t c = 1, sum = 0; c <= 7; c++) {
 		sum += e->collected[c];
 		assert_true(c < 7 || sum == 1000);
@@ -303,9 +317,11 @@ test_read_position(void **state)
 	struct store_op *op;
 
 	for (int i = 0; i < 6; i++) {
-		at[i] = env_pub(e, &(struct pub){ .channel = 1,
-		    .id = (uint64_t)i + 1, .text = texts[i] });
-		e->now_s += i == 2 ? 4000 : 1;	/* another hour */
+		at[i] = env_pub(e,
+		    &(struct pub){ .channel = 1,
+			.id = (uint64_t)i + 1,
+			.text = texts[i] });
+		e->now_s += i == 2 ? 4000 : 1; /* another hour */
 		if (i == 4) {
 			e->now_s += 5;
 			env_turns(e, 5);
@@ -318,11 +334,12 @@ test_read_position(void **state)
 	env_expect(e, 1, at[4], "f");
 	env_expect(e, 1, at[5], "");
 	env_expect(e, 1, cursor_make(ENV_EPOCH + 1, 0), "b c d e f");
-	env_expect(e, 2, 0, "");	/* never heard of */
+	env_expect(e, 2, 0, ""); /* never heard of */
 	op = env_read_op(1);
 	op->u.read.upto = at[3];
-	op->u.read.wants[0] = (struct store_want){ .channel = 1,
-	    .by_position = true, .after = at[1] };
+	op->u.read.wants[0] = (struct store_want){
+		.channel = 1, .by_position = true, .after = at[1]
+	};
 	op = env_run(e, op);
 	assert_string_equal(env_texts(op), "c d");
 	assert_int_equal(op->u.read.cut, at[3]);
@@ -336,18 +353,19 @@ static void
 test_read_last(void **state)
 {
 	static const uint32_t last[] = { 1, 2, 3, 4, 9 };
-	static const char *const want[] = {
-		"f", "e f", "c e f", "b c e f", "a b c e f"
-	};
+	static const char *const want[] = { "f", "e f", "c e f", "b c e f",
+		"a b c e f" };
 	struct env *e = *state;
 	struct store_op *op;
 
 	for (uint64_t i = 0; i < 6; i++) {
 		char text[2] = { (char)('a' + i), '\0' };
 
-		(void)env_pub(e, &(struct pub){ .channel = 1, .id = i + 1,
-		    .text = text,
-		    .expires = i == 3 ? ENV_EPOCH + 6000 : 0 });
+		(void)env_pub(e,
+		    &(struct pub){ .channel = 1,
+			.id = i + 1,
+			.text = text,
+			.expires = i == 3 ? ENV_EPOCH + 6000 : 0 });
 		e->now_s += i == 1 ? 5000 : 3;
 		if (i == 1 || i == 3)
 			env_turns(e, 5);
@@ -355,8 +373,8 @@ test_read_last(void **state)
 	e->now_s = ENV_EPOCH + 6000;
 	for (size_t i = 0; i < COUNT_OF(last); i++) {
 		op = env_read_op(1);
-		op->u.read.wants[0] = (struct store_want){ .channel = 1,
-		    .last = last[i] };
+		op->u.read.wants[0] =
+		    (struct store_want){ .channel = 1, .last = last[i] };
 		op = env_run(e, op);
 		assert_string_equal(env_texts(op), want[i]);
 		store_op_free(&op);
@@ -397,8 +415,11 @@ test_read_event(void **state)
 	for (uint64_t i = 0; i < 5; i++) {
 		char text[2] = { (char)('a' + i), '\0' };
 
-		at[i] = env_pub(e, &(struct pub){ .channel = 1, .id = i + 1,
-		    .text = text, .event_id = ids[i] });
+		at[i] = env_pub(e,
+		    &(struct pub){ .channel = 1,
+			.id = i + 1,
+			.text = text,
+			.event_id = ids[i] });
 		if (i == 2) {
 			e->now_s += 5;
 			env_turns(e, 5);
@@ -427,15 +448,17 @@ test_read_slices(void **state)
 	int total = 0;
 
 	for (uint64_t i = 0; i < 60; i++) {
-		upto = env_pub(e, &(struct pub){ .channel = i % 3 + 1,
-		    .id = i + 1, .text = i % 10 == 9 ? "ten bytes." : "one",
-		    .expires = i >= 20 && i < 40 ? ENV_EPOCH + 50 : 0 });
+		upto = env_pub(e,
+		    &(struct pub){ .channel = i % 3 + 1,
+			.id = i + 1,
+			.text = i % 10 == 9 ? "ten bytes." : "one",
+			.expires = i >= 20 && i < 40 ? ENV_EPOCH + 50 : 0 });
 		if (i == 33) {
 			e->now_s += 5;
 			env_turns(e, 5);
 		}
 	}
-	e->now_s = ENV_EPOCH + 50;	/* expired, perhaps not collected */
+	e->now_s = ENV_EPOCH + 50; /* expired, perhaps not collected */
 	for (after = 0; after < upto;) {
 		struct store_op *op = env_read_op(3);
 		struct store_read *r = &op->u.read;
@@ -446,7 +469,8 @@ test_read_slices(void **state)
 		r->max_bytes = 10;
 		for (uint32_t c = 0; c < 3; c++)
 			r->wants[c] = (struct store_want){ .channel = c + 1,
-			    .by_position = true, .after = after };
+				.by_position = true,
+				.after = after };
 		op = env_run(e, op);
 		assert_int_equal(op->err, 0);
 		assert_true(r->n_found >= 1 || r->cut == upto);
@@ -458,8 +482,7 @@ test_read_slices(void **state)
 			assert_true(f->want >= want);
 			want = f->want;
 			assert_true(f->cursor > seen[want]);
-			assert_true(f->cursor > after &&
-			    f->cursor <= r->cut);
+			assert_true(f->cursor > after && f->cursor <= r->cut);
 			assert_int_equal((f->id - 1) % 3, want);
 			assert_true(f->id <= 20 || f->id > 40);
 			seen[want] = f->cursor;
@@ -480,22 +503,22 @@ test_read_slices_uneven(void **state)
 	struct store_op *op;
 
 	for (uint64_t i = 1; i <= 20; i++)
-		(void)env_pub(e, &(struct pub){ .channel = 1, .id = i,
-		    .expires = ENV_EPOCH + 1 });
+		(void)env_pub(e,
+		    &(struct pub){
+			.channel = 1, .id = i, .expires = ENV_EPOCH + 1 });
 	for (uint64_t i = 1; i <= 2; i++)
-		(void)env_pub(e, &(struct pub){ .channel = 2, .id = i,
-		    .text = "b" });
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 21,
-	    .text = "a" });
+		(void)env_pub(
+		    e, &(struct pub){ .channel = 2, .id = i, .text = "b" });
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 21, .text = "a" });
 	for (uint64_t i = 3; i <= 9; i++)
-		(void)env_pub(e, &(struct pub){ .channel = 2, .id = i,
-		    .text = "c" });
+		(void)env_pub(
+		    e, &(struct pub){ .channel = 2, .id = i, .text = "c" });
 	e->now_s++;
 	op = env_read_op(2);
 	op->u.read.max_messages = 4;
 	for (uint32_t c = 0; c < 2; c++)
-		op->u.read.wants[c] = (struct store_want){
-		    .channel = c + 1, .by_position = true };
+		op->u.read.wants[c] = (struct store_want){ .channel = c + 1,
+			.by_position = true };
 	op = env_run(e, op);
 	assert_string_equal(env_texts(op), "a b b c");
 	store_op_free(&op);
@@ -509,37 +532,35 @@ test_drop(void **state)
 	struct env *e = *state;
 	struct store_op *op;
 
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1, .n = 2,
-	    .text = "x" });
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 2,
-	    .text = "y" });
+	(void)env_pub(
+	    e, &(struct pub){ .channel = 1, .id = 1, .n = 2, .text = "x" });
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 2, .text = "y" });
 	e->now_s += 5;
 	env_turns(e, 5);
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 3,
-	    .text = "z" });
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 3, .text = "z" });
 	op = store_op_drop(2);
 	op->u.drop.channels[0] = 1;
-	op->u.drop.channels[1] = 77;	/* never heard of: no matter */
+	op->u.drop.channels[1] = 77; /* never heard of: no matter */
 	op = env_run(e, op);
 	assert_int_equal(op->err, 0);
 	store_op_free(&op);
 	env_expect(e, 1, 0, "");
 	env_expect(e, 2, 0, "x");
 	/* Its number is not known any more. */
-	op = env_run(e, env_pub_op(&(struct pub){ .channel = 1, .id = 4,
-	    .unnamed = true }));
+	op = env_run(e,
+	    env_pub_op(
+		&(struct pub){ .channel = 1, .id = 4, .unnamed = true }));
 	assert_int_equal(op->err, ERR_NOTFOUND);
 	store_op_free(&op);
 	/* "c2" passes to a new number without a drop. */
-	op = env_pub_op(&(struct pub){ .channel = 2, .id = 1,
-	    .text = "new" });
+	op = env_pub_op(&(struct pub){ .channel = 2, .id = 1, .text = "new" });
 	op->u.append.members[0].channel = 9;
 	op = env_run(e, op);
 	assert_int_equal(op->err, 0);
 	store_op_free(&op);
 	env_expect(e, 2, 0, "");
 	env_expect(e, 9, 0, "new");
-	env_turns(e, 10);		/* the purge touches nobody else */
+	env_turns(e, 10); /* the purge touches nobody else */
 	env_expect(e, 9, 0, "new");
 }
 
@@ -551,13 +572,12 @@ test_drop_in_group(void **state)
 	struct env *e = *state;
 	struct store_op *op;
 
-	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .id = 1,
-	    .text = "old" }));
+	env_submit(e,
+	    env_pub_op(&(struct pub){ .channel = 1, .id = 1, .text = "old" }));
 	op = store_op_drop(1);
 	op->u.drop.channels[0] = 1;
 	env_submit(e, op);
-	op = env_pub_op(&(struct pub){ .channel = 1, .id = 1,
-	    .text = "new" });
+	op = env_pub_op(&(struct pub){ .channel = 1, .id = 1, .text = "new" });
 	op->u.append.members[0].channel = 2;
 	env_submit(e, op);
 	for (int i = 0; i < 3; i++) {
@@ -576,12 +596,13 @@ test_refused_alone(void **state)
 	static const int errs[] = { 0, ERR_NOTFOUND, 0 };
 	struct env *e = *state;
 
-	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .id = 1,
-	    .text = "a" }));
-	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .id = 2,
-	    .n = 2, .text = "b", .unnamed = true }));
-	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .id = 2,
-	    .text = "c" }));
+	env_submit(
+	    e, env_pub_op(&(struct pub){ .channel = 1, .id = 1, .text = "a" }));
+	env_submit(e,
+	    env_pub_op(&(struct pub){
+		.channel = 1, .id = 2, .n = 2, .text = "b", .unnamed = true }));
+	env_submit(
+	    e, env_pub_op(&(struct pub){ .channel = 1, .id = 2, .text = "c" }));
 	for (int i = 0; i < 3; i++) {
 		struct store_op *op = env_wait(e);
 
@@ -601,10 +622,11 @@ test_read_after_write(void **state)
 	for (int i = 0; i < 20; i++) {
 		struct store_op *op = env_read_op(1);
 
-		env_submit(e, env_pub_op(&(struct pub){ .channel = 1,
-		    .id = (uint64_t)i + 1, .text = "x" }));
-		op->u.read.wants[0] = (struct store_want){ .channel = 1,
-		    .by_position = true };
+		env_submit(e,
+		    env_pub_op(&(struct pub){
+			.channel = 1, .id = (uint64_t)i + 1, .text = "x" }));
+		op->u.read.wants[0] =
+		    (struct store_want){ .channel = 1, .by_position = true };
 		env_submit(e, op);
 		for (int k = 0; k < 2; k++) {
 			op = env_wait(e);
@@ -626,8 +648,10 @@ test_reservation(void **state)
 	env_turns(e, 1);
 	assert_true(store_reserved(e->s) >= cursor_make(ENV_EPOCH + 2, 0));
 	for (int i = 0; i < 10; i++) {
-		uint64_t cursor = env_pub(e, &(struct pub){ .channel = 1,
-		    .id = (uint64_t)i + 1, .live = i % 2 == 0 });
+		uint64_t cursor = env_pub(e,
+		    &(struct pub){ .channel = 1,
+			.id = (uint64_t)i + 1,
+			.live = i % 2 == 0 });
 
 		assert_true(store_reserved(e->s) >= cursor);
 		e->now_s++;
@@ -636,8 +660,10 @@ test_reservation(void **state)
 	assert_true(store_reserved(e->s) >= cursor_make(ENV_EPOCH + 12, 0));
 	/* Far ahead of the clock it is tags that are reserved. */
 	for (uint64_t i = 11; i <= 13; i++) {
-		uint64_t cursor = env_pub(e, &(struct pub){ .channel = 1,
-		    .id = i, .floor = store_reserved(e->s) + 70000 });
+		uint64_t cursor = env_pub(e,
+		    &(struct pub){ .channel = 1,
+			.id = i,
+			.floor = store_reserved(e->s) + 70000 });
 
 		assert_true(store_reserved(e->s) >= cursor);
 		assert_true(store_reserved(e->s) <= cursor + 100000);
@@ -656,8 +682,8 @@ test_queue_bound(void **state)
 
 	memset(text, 'x', sizeof(text) - 1);
 	for (;;) {
-		op = env_pub_op(&(struct pub){ .channel = 1,
-		    .id = (uint64_t)taken + 1, .text = text });
+		op = env_pub_op(&(struct pub){
+		    .channel = 1, .id = (uint64_t)taken + 1, .text = text });
 		if (store_submit(e->s, op) != 0)
 			break;
 		taken++;
@@ -685,8 +711,8 @@ test_close_finishes(void **state)
 	int n = 0;
 
 	for (uint64_t i = 1; i <= 2000; i++)
-		env_submit(e, env_pub_op(&(struct pub){ .channel = 1,
-		    .id = i }));
+		env_submit(
+		    e, env_pub_op(&(struct pub){ .channel = 1, .id = i }));
 	store_close(&e->s);
 	while ((op = e->done) != NULL) {
 		e->done = op->next;
@@ -701,25 +727,25 @@ test_close_finishes(void **state)
 
 /* --- random operations against a model --------------------------------- */
 
-#define MODEL_CHANNELS	6
-#define MODEL_STEPS	1500
+#define MODEL_CHANNELS 6
+#define MODEL_STEPS 1500
 
 struct model_message {
-	uint64_t	cursor, id;
-	int64_t		expires;
+	uint64_t cursor, id;
+	int64_t expires;
 };
 
 struct model {
-	struct env	*e;
-	uint32_t	 seed;
+	struct env *e;
+	uint32_t seed;
 	struct model_message at[MODEL_CHANNELS][MODEL_STEPS];
-	size_t		 n[MODEL_CHANNELS];
-	uint64_t	 number[MODEL_CHANNELS];	/* of the channel now */
-	uint64_t	 next_number;
-	uint64_t	 id[MODEL_CHANNELS];
-	uint64_t	 last;
-	uint64_t	 published;
-	int64_t		 now_s;		/* for the next child */
+	size_t n[MODEL_CHANNELS];
+	uint64_t number[MODEL_CHANNELS]; /* of the channel now */
+	uint64_t next_number;
+	uint64_t id[MODEL_CHANNELS];
+	uint64_t last;
+	uint64_t published;
+	int64_t now_s; /* for the next child */
 };
 
 static uint32_t
@@ -746,8 +772,8 @@ model_publish(struct model *m)
 	int64_t expires = e->now_s + 1 + model_random(m, 4000);
 	uint32_t cap = model_random(m, 3) == 0 ? 1 + model_random(m, 30) : 0;
 	int c = (int)model_random(m, MODEL_CHANNELS - n + 1);
-	struct store_op *op = store_op_append(msg_new("text", 4, NULL, NULL,
-	    expires), n);
+	struct store_op *op =
+	    store_op_append(msg_new("text", 4, NULL, NULL, expires), n);
 	struct store_append *a = &op->u.append;
 
 	a->keep = model_random(m, 5) != 0;
@@ -767,8 +793,8 @@ model_publish(struct model *m)
 	m->last = a->cursor + n - 1;
 	m->published += n;
 	for (uint32_t i = 0; a->keep && i < n; i++, c++) {
-		m->at[c][m->n[c]++] = (struct model_message){ a->cursor + i,
-		    m->id[c], expires };
+		m->at[c][m->n[c]++] =
+		    (struct model_message){ a->cursor + i, m->id[c], expires };
 		/* What has expired may still count or be collected. */
 		for (uint32_t k = 0; k < a->members[i].trimmed; k++) {
 			if (m->n[c] > cap)
@@ -812,9 +838,9 @@ model_check(struct model *m, uint64_t after, uint32_t max)
 	r->max_messages = max;
 	r->upto = m->last;
 	for (int c = 0; c < MODEL_CHANNELS; c++)
-		r->wants[c] = (struct store_want){
-		    .channel = m->number[c], .by_position = true,
-		    .after = after };
+		r->wants[c] = (struct store_want){ .channel = m->number[c],
+			.by_position = true,
+			.after = after };
 	op = env_run(m->e, op);
 	assert_int_equal(op->err, 0);
 	r = &op->u.read;
@@ -865,8 +891,7 @@ static void
 model_check_opened(const struct model *m)
 {
 	for (int c = 0; c < MODEL_CHANNELS; c++) {
-		const struct store_channel *k =
-		    env_known(m->e, m->number[c]);
+		const struct store_channel *k = env_known(m->e, m->number[c]);
 
 		assert_true((k != NULL) == (m->number[c] != 0));
 		if (k == NULL)
@@ -901,8 +926,8 @@ model_step(struct model *m)
 	if (what < 70)
 		model_publish(m);
 	else if (what < 80)
-		model_check(m, m->last - model_random(m, 50),
-		    1 + model_random(m, 20));
+		model_check(
+		    m, m->last - model_random(m, 50), 1 + model_random(m, 20));
 	else if (what < 85)
 		model_check(m, 0, 1 + model_random(m, 20));
 	else if (what < 95)
@@ -975,9 +1000,11 @@ test_model_killed(void **state)
 
 static char memory[] = "memory", sqlite[] = "sqlite";
 
-#define EACH(f)								\
-	{ "memory " #f, f, env_setup, env_teardown, memory },		\
-	{ "sqlite " #f, f, env_setup, env_teardown, sqlite }
+#define EACH(f) \
+	{ "memory " #f, f, env_setup, env_teardown, memory }, \
+	{ \
+		"sqlite " #f, f, env_setup, env_teardown, sqlite \
+	}
 
 int
 main(void)

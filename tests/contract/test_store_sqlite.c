@@ -42,8 +42,7 @@ ask(const char *path, const char *sql)
 	int64_t number = -1;
 
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL),
-	    SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
 	if (sqlite3_step(st) == SQLITE_ROW)
 		number = sqlite3_column_int64(st, 0);
 	(void)sqlite3_finalize(st);
@@ -54,8 +53,11 @@ ask(const char *path, const char *sql)
 static void
 assert_whole(const char *path)
 {
-	assert_int_equal(ask(path, "SELECT count(*) FROM "
-	    "pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+	assert_int_equal(
+	    ask(path,
+		"SELECT count(*) FROM "
+		"pragma_integrity_check WHERE integrity_check = 'ok'"),
+	    1);
 }
 
 /* --- reopening --------------------------------------------------------- */
@@ -70,8 +72,8 @@ test_reopen(void **state)
 	uint64_t live;
 
 	(void)env_pub(e, &(struct pub){ .channel = 3, .id = 1, .text = "a" });
-	live = env_pub(e, &(struct pub){ .channel = 3, .id = 2, .n = 2,
-	    .live = true });
+	live = env_pub(
+	    e, &(struct pub){ .channel = 3, .id = 2, .n = 2, .live = true });
 	env_reopen(e);
 	assert_int_equal(e->state.published, 3);
 	assert_int_equal(e->state.last, live + 1);
@@ -89,8 +91,9 @@ test_reopen(void **state)
 	assert_int_equal(c->stored, 0);
 	env_expect(e, 3, 0, "a");
 	e->now_s++;
-	assert_int_equal(env_pub(e, &(struct pub){ .channel = 3, .id = 3,
-	    .unnamed = true }), cursor_make(ENV_EPOCH + 1, 1));
+	assert_int_equal(
+	    env_pub(e, &(struct pub){ .channel = 3, .id = 3, .unnamed = true }),
+	    cursor_make(ENV_EPOCH + 1, 1));
 }
 
 /* Promise: the reservation is not given back below a position that a clock
@@ -117,8 +120,7 @@ test_reopen_dropped(void **state)
 	struct env *e = *state;
 	struct store_op *op;
 
-	(void)env_pub(e, &(struct pub){ .channel = 7, .id = 1,
-	    .text = "x" });
+	(void)env_pub(e, &(struct pub){ .channel = 7, .id = 1, .text = "x" });
 	op = store_op_drop(1);
 	op->u.drop.channels[0] = 7;
 	op = env_run(e, op);
@@ -132,13 +134,13 @@ test_reopen_dropped(void **state)
 
 /* --- kill -9 ----------------------------------------------------------- */
 
-#define KILL_CHANNELS	40
-#define KILL_ROUNDS	25
+#define KILL_CHANNELS 40
+#define KILL_ROUNDS 25
 
 /* What the child says of each publish that was acknowledged. */
 struct ack {
-	uint64_t	channel, id, cursor, reserved;
-	bool		keep;
+	uint64_t channel, id, cursor, reserved;
+	bool keep;
 };
 
 /*
@@ -171,8 +173,8 @@ kill_child(struct env *e, int out, uint32_t seed)
 			struct store_op *op = env_wait(e);
 			struct store_append *a = &op->u.append;
 			struct ack ack = { a->members[0].channel,
-			    a->members[0].id, a->cursor,
-			    store_reserved(e->s), a->keep };
+				a->members[0].id, a->cursor,
+				store_reserved(e->s), a->keep };
 
 			if (op->err != 0 ||
 			    write(out, &ack, sizeof(ack)) != sizeof(ack))
@@ -187,9 +189,9 @@ kill_child(struct env *e, int out, uint32_t seed)
 }
 
 struct kill_log {
-	struct ack	*acks;
-	size_t		 n, room;
-	uint64_t	 reserved;
+	struct ack *acks;
+	size_t n, room;
+	uint64_t reserved;
 };
 
 static void
@@ -207,15 +209,14 @@ kill_once(struct env *e, struct kill_log *l, uint32_t seed)
 		kill_child(e, fds[1], seed);
 	}
 	(void)close(fds[1]);
-	for (ssize_t n = 0, want = 200 + seed % 3000; ; n++) {
+	for (ssize_t n = 0, want = 200 + seed % 3000;; n++) {
 		if (n == want)
 			(void)kill(pid, SIGKILL);
 		if (read(fds[0], &ack, sizeof(ack)) != sizeof(ack))
 			break;
 		if (l->n == l->room) {
 			l->room = l->room * 2 + 1024;
-			l->acks = realloc(l->acks,
-			    l->room * sizeof(*l->acks));
+			l->acks = realloc(l->acks, l->room * sizeof(*l->acks));
 			assert_non_null(l->acks);
 		}
 		l->acks[l->n++] = ack;
@@ -243,8 +244,7 @@ kill_check_channel(struct env *e, const struct kill_log *l, uint64_t channel)
 	for (size_t i = 0; i < l->n; i++) {
 		if (l->acks[i].channel != channel || !l->acks[i].keep)
 			continue;
-		while (k < r->n_found &&
-		    r->found[k].cursor < l->acks[i].cursor)
+		while (k < r->n_found && r->found[k].cursor < l->acks[i].cursor)
 			k++;
 		assert_true(k < r->n_found);
 		assert_int_equal(r->found[k].cursor, l->acks[i].cursor);
@@ -266,8 +266,8 @@ kill_check(struct env *e, const struct kill_log *l)
 
 		assert_true(c->last_id >= acked[c->channel]);
 		ids += c->last_id;
-		assert_int_equal(c->stored,
-		    kill_check_channel(e, l, c->channel));
+		assert_int_equal(
+		    c->stored, kill_check_channel(e, l, c->channel));
 	}
 	/* Ids are given without gaps, so they count what was published. */
 	assert_int_equal(e->state.published, ids);
@@ -291,10 +291,9 @@ test_kill(void **state)
 		env_open(e);
 		kill_check(e, &l);
 		/* The channel's last id is its count: keep it so. */
-		first = env_known(e, 1) != NULL ?
-		    env_known(e, 1)->last_id + 1 : 1;
-		cursor = env_pub(e, &(struct pub){ .channel = 1,
-		    .id = first });
+		first =
+		    env_known(e, 1) != NULL ? env_known(e, 1)->last_id + 1 : 1;
+		cursor = env_pub(e, &(struct pub){ .channel = 1, .id = first });
 		assert_true(cursor > l.reserved);
 		env_close(e);
 	}
@@ -317,8 +316,9 @@ test_kill_drift(void **state)
 		assert_true(pid >= 0);
 		if (pid == 0) {
 			env_open(e);
-			(void)env_pub(e, &(struct pub){ .channel = 1,
-			    .id = i, .live = i % 2 == 0 });
+			(void)env_pub(e,
+			    &(struct pub){
+				.channel = 1, .id = i, .live = i % 2 == 0 });
 			(void)kill(getpid(), SIGKILL);
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -361,11 +361,12 @@ test_locked_by_sqlite(void **state)
 	sqlite3 *db = NULL;
 
 	assert_int_equal(sqlite3_open(e->path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "SELECT * FROM state", NULL, NULL,
-	    NULL), SQLITE_BUSY);
+	assert_int_equal(
+	    sqlite3_exec(db, "SELECT * FROM state", NULL, NULL, NULL),
+	    SQLITE_BUSY);
 	env_close(e);
-	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL,
-	    NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(env_try_open(e), ERR_LOCKED);
 	assert_true(log_says("db: is in use by another program"));
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
@@ -398,8 +399,11 @@ test_foreign(void **state)
 	(void)ask(e->path, "CREATE TABLE theirs (x)");
 	assert_int_equal(env_try_open(e), ERR_EXISTS);
 	assert_true(log_says("db: belongs to another program"));
-	assert_int_equal(ask(e->path, "SELECT count(*) FROM sqlite_master"
-	    " JOIN pragma_journal_mode WHERE journal_mode = 'delete'"), 1);
+	assert_int_equal(
+	    ask(e->path,
+		"SELECT count(*) FROM sqlite_master"
+		" JOIN pragma_journal_mode WHERE journal_mode = 'delete'"),
+	    1);
 	assert_int_equal(unlink(e->path), 0);
 	env_open(e);
 }
@@ -408,7 +412,8 @@ test_foreign(void **state)
 static void
 test_garbage(void **state)
 {
-	static const char garbage[] = "This is not a database, but a letter "
+	static const char garbage[] =
+	    "This is not a database, but a letter "
 	    "to somebody who may still want to read it one day.";
 	char back[sizeof(garbage)];
 	struct env *e = *state;
@@ -416,8 +421,7 @@ test_garbage(void **state)
 
 	env_close(e);
 	fd = open(e->path, O_RDWR | O_TRUNC);
-	assert_int_equal(write(fd, garbage, sizeof(garbage)),
-	    sizeof(garbage));
+	assert_int_equal(write(fd, garbage, sizeof(garbage)), sizeof(garbage));
 	assert_int_equal(env_try_open(e), ERR_CORRUPT);
 	assert_true(log_says("db"));
 	assert_int_equal(pread(fd, back, sizeof(back), 0), sizeof(back));
@@ -467,8 +471,8 @@ test_file_modes(void **state)
 
 	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1 });
 	for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
-		(void)snprintf(path, sizeof(path), "%s%s", e->path,
-		    suffixes[i]);
+		(void)snprintf(
+		    path, sizeof(path), "%s%s", e->path, suffixes[i]);
 		assert_int_equal(stat(path, &st), 0);
 		assert_int_equal(st.st_mode & 07777 & ~0640U, 0);
 	}
@@ -477,8 +481,7 @@ test_file_modes(void **state)
 /* --- the schema -------------------------------------------------------- */
 
 static int
-migrate(const char *path, const struct schema_step *steps, size_t n,
-    int goal)
+migrate(const char *path, const struct schema_step *steps, size_t n, int goal)
 {
 	sqlite3 *db = NULL;
 	int err;
@@ -496,9 +499,11 @@ test_migration(void **state)
 {
 	static const struct schema_step steps[] = {
 		{ 1, "CREATE TABLE two (x); PRAGMA user_version = 2" },
-		{ 2, "ALTER TABLE two ADD COLUMN y;"
+		{ 2,
+		    "ALTER TABLE two ADD COLUMN y;"
 		    "PRAGMA user_version = 3" },
-		{ 3, "CREATE TABLE four (x); PRAGMA user_version = 4;"
+		{ 3,
+		    "CREATE TABLE four (x); PRAGMA user_version = 4;"
 		    "INSERT INTO nowhere VALUES (1)" },
 	};
 	struct env *e = *state;
@@ -512,8 +517,10 @@ test_migration(void **state)
 	assert_int_equal(ask(e->path, "SELECT count(*) FROM message"), 1);
 	assert_int_equal(migrate(e->path, steps, 3, 4), ERR_IO);
 	assert_int_equal(ask(e->path, "PRAGMA user_version"), 3);
-	assert_int_equal(ask(e->path, "SELECT count(*) FROM sqlite_master"
-	    " WHERE name = 'four'"), 0);
+	assert_int_equal(ask(e->path,
+			     "SELECT count(*) FROM sqlite_master"
+			     " WHERE name = 'four'"),
+	    0);
 	/* No step leads there. */
 	assert_int_equal(migrate(e->path, steps, 2, 4), ERR_VERSION);
 	assert_int_equal(migrate(e->path, steps, 2, 2), ERR_VERSION);
@@ -527,9 +534,11 @@ static int
 pub_err_to(struct env *e, uint64_t channel, const char *text, uint64_t id,
     int64_t expires)
 {
-	struct store_op *op = env_run(e, env_pub_op(&(struct pub){
-	    .channel = channel, .id = id, .text = text,
-	    .expires = expires }));
+	struct store_op *op = env_run(e,
+	    env_pub_op(&(struct pub){ .channel = channel,
+		.id = id,
+		.text = text,
+		.expires = expires }));
 	int err = op->err;
 
 	store_op_free(&op);
@@ -577,7 +586,8 @@ test_full(void **state)
 	env_close(e);
 	assert_whole(e->path);
 	assert_true(ask(e->path, "PRAGMA page_count") *
-	    ask(e->path, "PRAGMA page_size") <= 1 << 20);
+		ask(e->path, "PRAGMA page_size") <=
+	    1 << 20);
 	env_open(e);
 }
 
@@ -592,8 +602,7 @@ flip(const char *path, const char *text)
 	assert_int_equal(fstat(fd, &st), 0);
 	bytes = malloc((size_t)st.st_size);
 	assert_non_null(bytes);
-	assert_int_equal(pread(fd, bytes, (size_t)st.st_size, 0),
-	    st.st_size);
+	assert_int_equal(pread(fd, bytes, (size_t)st.st_size, 0), st.st_size);
 	at = memmem(bytes, (size_t)st.st_size, text, strlen(text));
 	assert_non_null(at);
 	*at ^= 1;
@@ -609,12 +618,15 @@ test_flipped_bit(void **state)
 {
 	struct env *e = *state;
 
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1,
-	    .text = "one", .event_id = "first-event" });
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 2,
-	    .text = "the-second-text" });
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 3,
-	    .text = "three" });
+	(void)env_pub(e,
+	    &(struct pub){ .channel = 1,
+		.id = 1,
+		.text = "one",
+		.event_id = "first-event" });
+	(void)env_pub(e,
+	    &(struct pub){ .channel = 1, .id = 2, .text = "the-second-text" });
+	(void)env_pub(
+	    e, &(struct pub){ .channel = 1, .id = 3, .text = "three" });
 	env_close(e);
 	flip(e->path, "the-second-text");
 	flip(e->path, "first-event");
@@ -631,16 +643,16 @@ test_flipped_bit(void **state)
  * methods that SQLite calls on a database or WAL file.
  */
 struct fault_file {
-	sqlite3_file	 base;
-	sqlite3_file	*real;
+	sqlite3_file base;
+	sqlite3_file *real;
 };
 
-static _Atomic int fault_sync, fault_write;	/* SQLite's code, or 0 */
+static _Atomic int fault_sync, fault_write; /* SQLite's code, or 0 */
 static _Atomic int syncs;
 static sqlite3_vfs fault_vfs;
 static sqlite3_vfs *real_vfs;
 
-#define REAL(f)	(((struct fault_file *)(f))->real)
+#define REAL(f) (((struct fault_file *)(f))->real)
 
 static int
 fault_close(sqlite3_file *f)
@@ -662,8 +674,8 @@ fault_write_cb(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 {
 	int code = atomic_load(&fault_write);
 
-	return code != 0 ? code :
-	    REAL(f)->pMethods->xWrite(REAL(f), from, n, at);
+	return code != 0 ? code
+			 : REAL(f)->pMethods->xWrite(REAL(f), from, n, at);
 }
 
 static int
@@ -740,8 +752,8 @@ static const sqlite3_io_methods fault_methods = {
 };
 
 static int
-fault_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags,
-    int *out)
+fault_open(
+    sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out)
 {
 	struct fault_file *file = (struct fault_file *)f;
 	int code;
@@ -801,7 +813,7 @@ test_failed_sync(void **state)
 	}
 	assert_int_equal(store_fatal(e->s), ERR_FSYNC);
 	assert_true(log_says("the store stops"));
-	fault_sync = 0;			/* working again is not believed */
+	fault_sync = 0; /* working again is not believed */
 	assert_int_equal(pub_err(e, "late", 2, 0), ERR_FSYNC);
 	op = env_read_op(1);
 	op = env_run(e, op);
@@ -809,7 +821,7 @@ test_failed_sync(void **state)
 	store_op_free(&op);
 	before = syncs;
 	env_close(e);
-	assert_int_equal(syncs, before);	/* nor written at the end */
+	assert_int_equal(syncs, before); /* nor written at the end */
 	fault_remove();
 	env_open(e);
 	op = env_read(e, 1, 0);
@@ -836,7 +848,7 @@ test_failed_write(void **state)
 	assert_int_equal(pub_err_to(e, 2, "lost", 1, 0), ERR_FULL);
 	env_expect(e, 1, 0, "one");
 	e->now_s += 5;
-	env_turns(e, 3);		/* upkeep meets it too */
+	env_turns(e, 3); /* upkeep meets it too */
 	fault_write = 0;
 	assert_int_equal(store_fatal(e->s), 0);
 	assert_int_equal(pub_err(e, "two", 2, 0), 0);
@@ -876,12 +888,13 @@ test_backup(void **state)
 		assert_int_equal(pub_err(e, text, ++id, 0), 0);
 	env_submit(e, store_op_backup(copy));
 	env_submit(e, store_op_backup(copy));
-	op = env_wait(e);		/* the second: one at a time */
+	op = env_wait(e); /* the second: one at a time */
 	assert_int_equal(op->err, ERR_BUSY);
 	store_op_free(&op);
 	while (running) {
-		env_submit(e, env_pub_op(&(struct pub){ .channel = 2,
-		    .id = ++id, .text = text }));
+		env_submit(e,
+		    env_pub_op(&(struct pub){
+			.channel = 2, .id = ++id, .text = text }));
 		op = env_wait(e);
 		assert_int_equal(op->err, 0);
 		running = op->kind != STORE_BACKUP;
@@ -919,7 +932,10 @@ test_backup_refused(void **state)
 
 static char sqlite[] = "sqlite";
 
-#define TEST(f)	{ #f, f, env_setup, env_teardown, sqlite }
+#define TEST(f) \
+	{ \
+#f, f, env_setup, env_teardown, sqlite \
+	}
 
 int
 main(void)
@@ -947,14 +963,13 @@ main(void)
 	};
 	int fd, failed;
 
-	(void)snprintf(log_path, sizeof(log_path),
-	    "/tmp/test_store_log.XXXXXX");
+	(void)snprintf(
+	    log_path, sizeof(log_path), "/tmp/test_store_log.XXXXXX");
 	fd = mkstemp(log_path);
 	if (fd < 0 || log_open(log_path) != 0)
 		return 99;
 	(void)close(fd);
-	failed = cmocka_run_group_tests_name("store_sqlite", tests, NULL,
-	    NULL);
+	failed = cmocka_run_group_tests_name("store_sqlite", tests, NULL, NULL);
 	(void)unlink(log_path);
 	return failed;
 }

@@ -9,16 +9,16 @@
 
 #include "fcgi/fcgi_codec.h"
 
-#define PAIR_MAX	1024
+#define PAIR_MAX 1024
 
 /* What was understood, as digests that do not see the cuts. */
 struct seen {
 	struct fcgi_reader reader;
 	struct fcgi_pairs pairs;
-	enum codec	 last;
-	int		 err;
-	uint64_t	 records_digest;
-	uint64_t	 pairs_digest;
+	enum codec last;
+	int err;
+	uint64_t records_digest;
+	uint64_t pairs_digest;
 };
 
 static void
@@ -57,8 +57,8 @@ see(struct seen *s, const uint8_t *data, size_t size)
 	    (s->last = fcgi_read(&s->reader, &in, &p)) == CODEC_DONE) {
 		mix_bytes(&s->records_digest, p.content);
 		if (s->err == 0)
-			s->err = fcgi_pairs_feed(&s->pairs, p.content,
-			    mix_pair, s);
+			s->err =
+			    fcgi_pairs_feed(&s->pairs, p.content, mix_pair, s);
 		if (p.last) {
 			mix(&s->records_digest, p.type);
 			mix(&s->records_digest, p.id);
@@ -95,7 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(whole.last == cut.last && whole.err == cut.err);
 	CHECK(whole.records_digest == cut.records_digest);
 	CHECK(whole.pairs_digest == cut.pairs_digest);
-	session_run(GATEWAY_FASTCGI, data + 1, size - 1,
-	    data[0] * (size - 1) / 256);
+	session_run(
+	    GATEWAY_FASTCGI, data + 1, size - 1, data[0] * (size - 1) / 256);
 	return 0;
 }

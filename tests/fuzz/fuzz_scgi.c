@@ -9,15 +9,15 @@
 
 #include "fcgi/scgi_codec.h"
 
-#define MAX_PARAMS	1024
-#define MAX_BODY	1024
+#define MAX_PARAMS 1024
+#define MAX_BODY 1024
 
 struct seen {
 	struct scgi_reader reader;
-	struct params	 params;
-	struct buf	 body;
-	enum codec	 last;
-	int		 err;
+	struct params params;
+	struct buf body;
+	enum codec last;
+	int err;
 };
 
 static void
@@ -32,8 +32,8 @@ see_in_steps(struct seen *s, const uint8_t *data, size_t size, size_t step)
 	while (size != 0 && s->last == CODEC_MORE) {
 		in.len = MIN_OF(step, size);
 		size -= in.len;
-		s->last = scgi_read(&s->reader, &in, &s->params, &s->body,
-		    &s->err);
+		s->last =
+		    scgi_read(&s->reader, &in, &s->params, &s->body, &s->err);
 		CHECK(s->last != CODEC_MORE || in.len == 0);
 		CHECK((s->last == CODEC_BAD) == (s->err != 0));
 	}
@@ -56,8 +56,9 @@ check_same(const struct seen *a, const struct seen *b)
 		return;
 	CHECK(a->params.n == b->params.n);
 	CHECK(a->params.raw.len == b->params.raw.len);
-	CHECK(a->params.raw.len == 0 || memcmp(a->params.raw.data,
-	    b->params.raw.data, a->params.raw.len) == 0);
+	CHECK(a->params.raw.len == 0 ||
+	    memcmp(a->params.raw.data, b->params.raw.data, a->params.raw.len) ==
+		0);
 	CHECK(a->body.len == b->body.len);
 	CHECK(a->body.len == 0 ||
 	    memcmp(a->body.data, b->body.data, a->body.len) == 0);
@@ -79,7 +80,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_same(&whole, &cut);
 	forget(&whole);
 	forget(&cut);
-	session_run(GATEWAY_SCGI, data + 1, size - 1,
-	    data[0] * (size - 1) / 256);
+	session_run(
+	    GATEWAY_SCGI, data + 1, size - 1, data[0] * (size - 1) / 256);
 	return 0;
 }

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define INPUT_MAX	(1 << 20)
-#define PATH_SIZE	4096
+#define INPUT_MAX (1 << 20)
+#define PATH_SIZE 4096
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -62,8 +62,8 @@ replay(const char *path)
 	for (i = 0; i < n; i++) {
 		char inside[PATH_SIZE];
 
-		(void)snprintf(inside, sizeof(inside), "%s/%s", path,
-		    names[i]->d_name);
+		(void)snprintf(
+		    inside, sizeof(inside), "%s/%s", path, names[i]->d_name);
 		if (names[i]->d_name[0] != '.')
 			replay(inside);
 		free(names[i]);

@@ -20,11 +20,15 @@
 #include "base/log.h"
 #include "fcgi/gateway.h"
 
-#define CHECK(c)	do { if (!(c)) abort(); } while (0)
+#define CHECK(c) \
+	do { \
+		if (!(c)) \
+			abort(); \
+	} while (0)
 
 struct parked {
 	LIST_ENTRY(parked) link;
-	struct request	*r;
+	struct request *r;
 };
 
 static LIST_HEAD(, parked) all_parked = LIST_HEAD_INITIALIZER(all_parked);
@@ -127,7 +131,7 @@ session_send(int fd, const uint8_t *data, size_t size)
 			;
 		turn();
 		if (n < 0)
-			return;		/* closed on us, as is its right */
+			return; /* closed on us, as is its right */
 		data += n;
 		size -= (size_t)n;
 	}
@@ -138,8 +142,8 @@ session_send(int fd, const uint8_t *data, size_t size)
  * front goes away.  Nothing may be left.
  */
 static void
-session_run(enum gateway_kind kind, const uint8_t *data, size_t size,
-    size_t cut)
+session_run(
+    enum gateway_kind kind, const uint8_t *data, size_t size, size_t cut)
 {
 	int fds[2];
 

@@ -317,7 +317,7 @@ def fill_up(pub, size=10000, **fields):
 def test_full_database(make_daemon):
     """507 says that nothing was stored; reads go on; live messages too; what
     expires or is deleted makes room again, without a restart."""
-    d = make_daemon(max_database_size="1m", replay_size="64m")
+    d = make_daemon(max_database_size="1m", replay_size="32m")
     pub, poll = publisher(d), polling(d)
     n = fill_up(pub, HTTP_MESSAGE_EXPIRY="3")
     assert d.status()["store_full"] == 1
@@ -380,6 +380,50 @@ def test_backup_that_cannot_be_made(make_daemon):
         assert path in d.log.read_text()
     assert holdfastctl(d, "status").returncode == 0
     publisher(d).post("a", b"x")
+
+
+def test_backup_never_touches_the_database(make_daemon):
+    """A copy renamed over the live file would lose what is acknowledged
+    afterwards."""
+    d = make_daemon()
+    pub = publisher(d)
+    pub.post("a", b"x")
+    path = str(d.folder / "holdfast.db")
+    assert os.path.exists(path)
+    for target in path, path + "-wal", path + ".lock":
+        assert holdfastctl(d, "backup", target).returncode == 1
+    pub.post("a", b"y")
+    restarted(d, "kill -9")
+    assert texts(polling(d).get("a.b9")) == ["x", "y"]
+
+
+def test_backup_follows_no_link(make_daemon):
+    """What lies at FILE.part is replaced, not written through."""
+    d = make_daemon()
+    publisher(d).post("a", b"x")
+    victim = d.folder / "victim"
+    victim.write_text("precious")
+    (d.folder / "copy.db.part").symlink_to(victim)
+    holdfastctl(d, "backup", "copy.db")
+    assert victim.read_text() == "precious"
+
+
+def test_readers_do_not_keep_publishers_out(make_daemon):
+    """Replays that nobody waits for any more are not run, and a channel named
+    many times is read once."""
+    d = make_daemon(push_stream_authorized_channels_only="on")
+    pub = publisher(d)
+    for n in range(200):
+        pub.post("a", b"%d" % n)
+    path = "/".join(["a.b200"] * 200)
+    reads = d.status()["store_reads"]
+    for _ in range(300):
+        polling(d).start("GET", path).hang_up()
+    assert pub.post("a", b"after").status == 200
+    d.wait_for(parked=0)
+    assert texts(polling(d).get(path)) == [
+        str(n) for n in range(1, 200)] + ["after"]
+    assert d.status()["store_reads"] - reads <= 301
 
 
 def test_status(make_daemon):

@@ -10,63 +10,63 @@
  */
 #include "push/hub_priv.h"
 
-#define FAKE_ROWS	256
-#define FAKE_LOG	512
-#define FAKE_CHANNELS	64
-#define FAKE_RESERVE	64	/* tags ahead of the newest message */
+#define FAKE_ROWS 256
+#define FAKE_LOG 512
+#define FAKE_CHANNELS 64
+#define FAKE_RESERVE 64 /* tags ahead of the newest message */
 
 struct fake_row {
-	uint64_t	 cursor;
-	uint64_t	 channel;
-	uint64_t	 id;
-	struct msg	*msg;
+	uint64_t cursor;
+	uint64_t channel;
+	uint64_t id;
+	struct msg *msg;
 };
 
 /* Every message that was ever committed, kept or not. */
 struct fake_commit {
-	uint64_t	 cursor;
-	uint64_t	 channel;
-	uint64_t	 id;
-	bool		 keep;
-	bool		 gone;		/* dropped or trimmed since */
-	uint32_t	 seen;		/* the test's: a bit for each reader */
+	uint64_t cursor;
+	uint64_t channel;
+	uint64_t id;
+	bool keep;
+	bool gone;     /* dropped or trimmed since */
+	uint32_t seen; /* the test's: a bit for each reader */
 };
 
 struct fake_channel {
-	uint64_t	 number;
-	char		 name[16];
-	size_t		 name_len;
-	uint64_t	 last_id;
-	uint64_t	 last_cursor;
+	uint64_t number;
+	char name[16];
+	size_t name_len;
+	uint64_t last_id;
+	uint64_t last_cursor;
 };
 
 struct fake_list {
-	struct store_op	*first, **end;
+	struct store_op *first, **end;
 };
 
 struct store {
 	/* on disk; rows by cursor */
-	struct fake_row	 rows[FAKE_ROWS];
-	size_t		 n_rows;
+	struct fake_row rows[FAKE_ROWS];
+	size_t n_rows;
 	struct fake_channel channels[FAKE_CHANNELS];
-	size_t		 n_channels;
-	uint64_t	 last;		/* newest cursor, kept or not */
-	uint64_t	 reserved;
-	uint64_t	 next_channel;
-	uint64_t	 published;
+	size_t n_channels;
+	uint64_t last; /* newest cursor, kept or not */
+	uint64_t reserved;
+	uint64_t next_channel;
+	uint64_t published;
 	struct fake_commit log[FAKE_LOG];
-	size_t		 n_log;
+	size_t n_log;
 
 	/* in memory */
-	struct fake_list changes;	/* not committed yet */
+	struct fake_list changes; /* not committed yet */
 	struct fake_list reads;
-	struct fake_list done;		/* not handed back yet */
-	size_t		 n_changes, n_reads, n_done;
-	uint64_t	 told_reserved;	/* what the loop knows */
-	int64_t		 now_s;		/* the thread's clock */
-	bool		 busy;		/* refuse appends: ERR_BUSY */
-	store_done_f	*done_f;
-	void		*done_arg;
+	struct fake_list done; /* not handed back yet */
+	size_t n_changes, n_reads, n_done;
+	uint64_t told_reserved; /* what the loop knows */
+	int64_t now_s;		/* the thread's clock */
+	bool busy;		/* refuse appends: ERR_BUSY */
+	store_done_f *done_f;
+	void *done_arg;
 };
 
 static void
@@ -178,8 +178,8 @@ fake_drop_row(struct store *s, size_t i)
 	fake_log(s, s->rows[i].cursor)->gone = true;
 	msg_unref(&s->rows[i].msg);
 	s->n_rows--;
-	memmove(&s->rows[i], &s->rows[i + 1],
-	    (s->n_rows - i) * sizeof(s->rows[0]));
+	memmove(
+	    &s->rows[i], &s->rows[i + 1], (s->n_rows - i) * sizeof(s->rows[0]));
 }
 
 static uint32_t
@@ -235,8 +235,8 @@ fake_make_channel(struct store *s, const struct store_member *m)
 static void
 fake_append(struct store *s, struct store_append *a)
 {
-	a->cursor = cursor_next(MAX_OF(s->last, a->floor),
-	    (uint64_t)s->now_s, a->n);
+	a->cursor =
+	    cursor_next(MAX_OF(s->last, a->floor), (uint64_t)s->now_s, a->n);
 	for (uint32_t i = 0; i < a->n; i++) {
 		struct store_member *m = &a->members[i];
 		struct fake_channel *c = fake_channel(s, m->channel);
@@ -254,14 +254,14 @@ fake_append(struct store *s, struct store_append *a)
 		if (!a->keep)
 			continue;
 		assert_true(s->n_rows < FAKE_ROWS);
-		s->rows[s->n_rows++] = (struct fake_row){ a->cursor + i,
-			m->channel, m->id,
-			msg_new(msg_text(a->msg).ptr, a->msg->text_len,
-			    &(struct slice){ msg_event_id(a->msg).ptr,
-				a->msg->event_id_len },
-			    NULL, a->msg->expires) };
-		for (m->trimmed = 0; m->cap != 0 &&
-		    fake_stored(s, m->channel) > m->cap;)
+		s->rows[s->n_rows++] =
+		    (struct fake_row){ a->cursor + i, m->channel, m->id,
+			    msg_new(msg_text(a->msg).ptr, a->msg->text_len,
+				&(struct slice){ msg_event_id(a->msg).ptr,
+				    a->msg->event_id_len },
+				NULL, a->msg->expires) };
+		for (m->trimmed = 0;
+		     m->cap != 0 && fake_stored(s, m->channel) > m->cap;)
 			m->trimmed += fake_drop_oldest(s, m->channel);
 	}
 }
@@ -271,8 +271,8 @@ fake_reserve(struct store *s)
 {
 	uint64_t clock = cursor_make((uint64_t)s->now_s + 2, 0);
 
-	s->reserved = MAX_OF(MAX_OF(clock, s->reserved),
-	    s->last + FAKE_RESERVE);
+	s->reserved =
+	    MAX_OF(MAX_OF(clock, s->reserved), s->last + FAKE_RESERVE);
 }
 
 /*
@@ -289,8 +289,9 @@ fake_transact(struct store *s, size_t n, int err)
 		op->err = err;
 		if (err == 0 && op->kind == STORE_APPEND)
 			fake_append(s, &op->u.append);
-		for (uint32_t i = 0; err == 0 && op->kind == STORE_DROP &&
-		    i < op->u.drop.n; i++)
+		for (uint32_t i = 0;
+		     err == 0 && op->kind == STORE_DROP && i < op->u.drop.n;
+		     i++)
 			fake_drop_channel(s, op->u.drop.channels[i]);
 		fake_list_add(&s->done, op);
 		s->n_done++;
@@ -336,9 +337,9 @@ fake_find(struct store *s, struct store_read *r, uint32_t want)
 			continue;
 		newer--;
 		if (fake_wanted(w, row, newer, &open))
-			r->found[r->n_found++] = (struct store_found){
-				msg_ref(row->msg), row->cursor, row->id, want
-			};
+			r->found[r->n_found++] =
+			    (struct store_found){ msg_ref(row->msg),
+				    row->cursor, row->id, want };
 	}
 }
 
@@ -355,8 +356,8 @@ fake_cut(struct store_read *r)
 			if (r->found[i].cursor > r->found[newest].cursor)
 				newest = i;
 		}
-		if (r->n_found <= 1 || (r->n_found <= r->max_messages &&
-		    bytes <= r->max_bytes))
+		if (r->n_found <= 1 ||
+		    (r->n_found <= r->max_messages && bytes <= r->max_bytes))
 			return;
 		msg_unref(&r->found[newest].msg);
 		r->n_found--;
@@ -418,8 +419,8 @@ fake_settle(struct store *s)
 static inline void
 fake_collect(struct store *s, uint64_t channel)
 {
-	struct store_op *op = calloc(1, sizeof(*op) +
-	    sizeof(struct store_gone));
+	struct store_op *op =
+	    calloc(1, sizeof(*op) + sizeof(struct store_gone));
 
 	assert_non_null(op);
 	assert_int_equal(fake_drop_oldest(s, channel), 1);
@@ -439,9 +440,8 @@ store_load(struct store *s, store_channel_f *each, void *arg,
 {
 	for (size_t i = 0; i < s->n_channels; i++) {
 		const struct fake_channel *c = &s->channels[i];
-		struct store_channel sc = { c->number,
-			{ c->name, c->name_len }, c->last_id, c->last_cursor,
-			fake_stored(s, c->number) };
+		struct store_channel sc = { c->number, { c->name, c->name_len },
+			c->last_id, c->last_cursor, fake_stored(s, c->number) };
 
 		each(arg, &sc);
 	}
@@ -452,6 +452,12 @@ store_load(struct store *s, store_channel_f *each, void *arg,
 	*state = (struct store_state){ s->last, s->reserved, s->next_channel,
 		s->published };
 	return 0;
+}
+
+void
+store_cancel(struct store_op *op)
+{
+	atomic_store(&op->cancelled, true);
 }
 
 int
@@ -489,8 +495,8 @@ fake_op(enum store_kind kind, size_t bytes)
 struct store_op *
 store_op_append(struct msg *msg, uint32_t n)
 {
-	struct store_op *op = fake_op(STORE_APPEND,
-	    n * sizeof(struct store_member));
+	struct store_op *op =
+	    fake_op(STORE_APPEND, n * sizeof(struct store_member));
 
 	op->u.append.msg = msg;
 	op->u.append.n = n;
@@ -502,8 +508,8 @@ struct store_op *
 store_op_read(uint32_t n, const struct slice *event_id)
 {
 	size_t len = event_id != NULL ? event_id->len : 0;
-	struct store_op *op = fake_op(STORE_READ,
-	    n * sizeof(struct store_want) + len);
+	struct store_op *op =
+	    fake_op(STORE_READ, n * sizeof(struct store_want) + len);
 	struct store_want *wants = (struct store_want *)(void *)(op + 1);
 
 	op->u.read.n = n;

@@ -94,26 +94,8 @@ test_grows(void **state)
 	}
 	assert_int_equal(b.len, 50000);
 	for (unsigned i = 0; i < 50000; i++)
-		assert_int_equal((unsigned char)b.data[i],
-		    (unsigned char)(i * 7));
-	buf_release(&b);
-}
-
-static void
-test_consume(void **state)
-{
-	struct buf b;
-
-	(void)state;
-	buf_init(&b, 100);
-	assert_int_equal(buf_text(&b, "head body"), 0);
-	buf_consume(&b, 0);
-	buf_consume(&b, 5);
-	assert_holds(&b, "body");
-	buf_consume(&b, 4);
-	assert_int_equal(b.len, 0);
-	assert_int_equal(buf_text(&b, "next"), 0);
-	assert_holds(&b, "next");
+		assert_int_equal(
+		    (unsigned char)b.data[i], (unsigned char)(i * 7));
 	buf_release(&b);
 }
 
@@ -125,7 +107,6 @@ main(void)
 		cmocka_unit_test(test_huge_lengths),
 		cmocka_unit_test(test_printf_up_to_the_bound),
 		cmocka_unit_test(test_grows),
-		cmocka_unit_test(test_consume),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

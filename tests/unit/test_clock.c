@@ -84,10 +84,20 @@ static void
 test_not_dates(void **state)
 {
 	static const char *const garbage[] = {
-		"", " ", ",", "Sun", "Sun,", "0", "1795373494", "now",
-		"Sun, 06 Nov 1994", "Sun, 06 Nov 1994 08:49",
-		"Sun, 06 Nov 1994 08:49:3", "Sun, 06 Nov 1994 8:49:37 GMT",
-		"Sun, 06 Nov 94 08:49:37 GMT", "Sun, 06 Noo 1994 08:49:37 GMT",
+		"",
+		" ",
+		",",
+		"Sun",
+		"Sun,",
+		"0",
+		"1795373494",
+		"now",
+		"Sun, 06 Nov 1994",
+		"Sun, 06 Nov 1994 08:49",
+		"Sun, 06 Nov 1994 08:49:3",
+		"Sun, 06 Nov 1994 8:49:37 GMT",
+		"Sun, 06 Nov 94 08:49:37 GMT",
+		"Sun, 06 Noo 1994 08:49:37 GMT",
 		"Sun, 00 Nov 1994 08:49:37 GMT",
 		"Sun, 31 Nov 1994 08:49:37 GMT",
 		"Sun, 32 Dec 1994 08:49:37 GMT",
@@ -100,9 +110,12 @@ test_not_dates(void **state)
 		"Wed, 31 Dec 1969 23:59:59 GMT",
 		"Sun, 06 Nov -994 08:49:37 GMT",
 		"Sun, 06-Nov 1994 08:49:37 GMT",
-		"Sun, 06/Nov/1994 08:49:37 GMT", "Sun Nov 6 08:49:37",
-		"Sun Nov  6 08:49:37 94", "Sun Nov 99 08:49:37 1994",
-		"Sun,06Nov199408:49:37", "Sun, 06 Nov 0000 08:49:37 GMT",
+		"Sun, 06/Nov/1994 08:49:37 GMT",
+		"Sun Nov 6 08:49:37",
+		"Sun Nov  6 08:49:37 94",
+		"Sun Nov 99 08:49:37 1994",
+		"Sun,06Nov199408:49:37",
+		"Sun, 06 Nov 0000 08:49:37 GMT",
 	};
 
 	(void)state;

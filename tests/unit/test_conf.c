@@ -87,8 +87,8 @@ assert_refused(const char *text, const char *complaint)
 	assert_null(c);
 	(void)snprintf(want, sizeof(want), "%s:%s", conf_path, complaint);
 	if (strstr(file_read(log_path), want) == NULL)
-		fail_msg("\"%s\" is not in the log: %s", want,
-		    file_read(log_path));
+		fail_msg(
+		    "\"%s\" is not in the log: %s", want, file_read(log_path));
 }
 
 static void
@@ -98,11 +98,11 @@ test_defaults(void **state)
 
 	(void)state;
 	assert_int_equal(c->fastcgi.n, 1);
-	assert_string_equal(c->fastcgi.list[0],
-	    "unix:/run/holdfast/fastcgi.sock");
+	assert_string_equal(
+	    c->fastcgi.list[0], "unix:/run/holdfast/fastcgi.sock");
 	assert_string_equal(c->scgi.list[0], "unix:/run/holdfast/scgi.sock");
-	assert_string_equal(c->control.list[0],
-	    "unix:/run/holdfast/control.sock");
+	assert_string_equal(
+	    c->control.list[0], "unix:/run/holdfast/control.sock");
 	assert_int_equal(c->fronts.n, 2);
 	assert_int_equal(c->fronts_cidr.n, 2);
 	assert_int_equal(c->layout->publish_from.n, 2);
@@ -164,20 +164,20 @@ test_values(void **state)
 static void
 test_comments(void **state)
 {
-	struct conf *c = read_ok(
-	    "#\n"
-	    "fastcgi = { # why\n  \"unix:/a\", # and why\n"
-	    "  \"unix:/b#c\" }#end\n"
-	    "database = /var/a#b\n"
-	    "push_stream_header_template = \"#!\\\" # no comment\"\n"
-	    "push_stream_footer_template = '# \"'\n"
-	    "sync = off #");
+	struct conf *c =
+	    read_ok("#\n"
+		    "fastcgi = { # why\n  \"unix:/a\", # and why\n"
+		    "  \"unix:/b#c\" }#end\n"
+		    "database = /var/a#b\n"
+		    "push_stream_header_template = \"#!\\\" # no comment\"\n"
+		    "push_stream_footer_template = '# \"'\n"
+		    "sync = off #");
 
 	(void)state;
 	assert_int_equal(c->fastcgi.n, 2);
 	assert_string_equal(c->fastcgi.list[1], "unix:/b#c");
-	assert_string_equal(c->layout->settings.header_template,
-	    "#!\" # no comment");
+	assert_string_equal(
+	    c->layout->settings.header_template, "#!\" # no comment");
 	assert_string_equal(c->layout->settings.footer_template, "# \"");
 	assert_int_equal(c->sync, STORE_SYNC_OFF);
 	conf_free(&c);
@@ -188,7 +188,7 @@ static void
 test_accepted_names(void **state)
 {
 	struct conf *c = read_ok("# one\n"
-	    "push_stream_shared_memory_size = 32M\n");
+				 "push_stream_shared_memory_size = 32M\n");
 
 	(void)state;
 	assert_non_null(strstr(file_read(log_path),
@@ -298,8 +298,8 @@ test_dump_of_defaults(void **state)
 
 	(void)state;
 	assert_non_null(strstr(file_read(dump_path), "sync = full\n"));
-	assert_non_null(strstr(file_read(dump_path),
-	    "push_stream_message_ttl = \"86400\"\n"));
+	assert_non_null(strstr(
+	    file_read(dump_path), "push_stream_message_ttl = \"86400\"\n"));
 	conf_free(&c);
 }
 
@@ -346,10 +346,10 @@ test_dump_of_everything(void **state)
 static void
 test_dump_of_empty_values(void **state)
 {
-	struct conf *c = round_trip(
-	    "push_stream_last_received_message_time = \"\"\n"
-	    "push_stream_channel_deleted_message_text = \"\"\n"
-	    "push_stream_ping_message_text = \"\"\n");
+	struct conf *c =
+	    round_trip("push_stream_last_received_message_time = \"\"\n"
+		       "push_stream_channel_deleted_message_text = \"\"\n"
+		       "push_stream_ping_message_text = \"\"\n");
 	const struct settings *s = &c->layout->settings;
 
 	(void)state;

@@ -13,15 +13,15 @@
 
 #include "api/endpoint.h"
 
-#define S(text)	((struct slice){ text, sizeof(text) - 1 })
+#define S(text) ((struct slice){ text, sizeof(text) - 1 })
 
 struct world {
 	struct endpoints endpoints;
-	struct layout	*layout;
-	struct query	 query;
-	struct request	 request;
-	char		 why[SETTINGS_WHY_SIZE];
-	char		 ignored[SETTINGS_WHY_SIZE];
+	struct layout *layout;
+	struct query query;
+	struct request request;
+	char why[SETTINGS_WHY_SIZE];
+	char ignored[SETTINGS_WHY_SIZE];
 };
 
 static int
@@ -30,7 +30,7 @@ setup(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 
 	assert_non_null(w);
-	assert_int_equal(endpoints_init(&w->endpoints), 0);
+	endpoints_init(&w->endpoints);
 	w->layout = layout_new();
 	assert_non_null(w->layout);
 	request_init(&w->request, NULL, 65536, 0);
@@ -53,9 +53,10 @@ teardown(void **state)
 static void
 global(struct world *w, const char *name, const char *value)
 {
-	assert_int_equal(layout_set(w->layout, NULL,
-	    (struct slice){ name, strlen(name) },
-	    (struct slice){ value, strlen(value) }, w->why), 0);
+	assert_int_equal(
+	    layout_set(w->layout, NULL, (struct slice){ name, strlen(name) },
+		(struct slice){ value, strlen(value) }, w->why),
+	    0);
 }
 
 static struct location *
@@ -68,12 +69,13 @@ location(struct world *w, const char *prefix)
 }
 
 static void
-block(struct world *w, struct location *loc, const char *name,
-    const char *value)
+block(
+    struct world *w, struct location *loc, const char *name, const char *value)
 {
-	assert_int_equal(layout_set(w->layout, loc,
-	    (struct slice){ name, strlen(name) },
-	    (struct slice){ value, strlen(value) }, w->why), 0);
+	assert_int_equal(
+	    layout_set(w->layout, loc, (struct slice){ name, strlen(name) },
+		(struct slice){ value, strlen(value) }, w->why),
+	    0);
 }
 
 /* The parameters of the next request: name, value, ..., NULL. */
@@ -89,8 +91,9 @@ request(struct world *w, ...)
 	while ((name = va_arg(ap, const char *)) != NULL) {
 		value = va_arg(ap, const char *);
 		assert_int_equal(params_add(&w->request.params,
-		    (struct slice){ name, strlen(name) },
-		    (struct slice){ value, strlen(value) }), 0);
+				     (struct slice){ name, strlen(name) },
+				     (struct slice){ value, strlen(value) }),
+		    0);
 	}
 	va_end(ap);
 }
@@ -112,7 +115,7 @@ resolve(struct world *w)
 	assert_int_equal(try_resolve(w, &ep), 0);
 	assert_true(ep->interned);
 	look = ep;
-	endpoint_unref(&w->endpoints, &ep);
+	endpoint_unref(&ep);
 	assert_null(ep);
 	return look;
 }
@@ -126,10 +129,12 @@ assert_value(struct world *w, enum complex which, const char *want)
 	bool set;
 
 	buf_init(&b, 65536);
-	assert_int_equal(endpoint_value(ep, &w->request, &w->query, which, &b,
-	    &set), 0);
-	if (set != (want != NULL) || (set && (b.len != strlen(want) ||
-	    (b.len != 0 && memcmp(b.data, want, b.len) != 0))))
+	assert_int_equal(
+	    endpoint_value(ep, &w->request, &w->query, which, &b, &set), 0);
+	if (set != (want != NULL) ||
+	    (set &&
+		(b.len != strlen(want) ||
+		    (b.len != 0 && memcmp(b.data, want, b.len) != 0))))
 		fail_msg("%s \"%.*s\", not \"%s\"", set ? "set to" : "unset",
 		    (int)b.len, b.data, want != NULL ? want : "(unset)");
 	buf_release(&b);
@@ -174,11 +179,11 @@ test_precedence_of_complex_values(void **state)
 	endpoints_flush(&w->endpoints);
 	block(w, loc, "push_stream_channels_path", "$arg_b");
 	assert_value(w, COMPLEX_PATH, "y");
-	request(w, "DOCUMENT_URI", "/sub", "push_stream_channels_path", "p",
-	    NULL);
+	request(
+	    w, "DOCUMENT_URI", "/sub", "push_stream_channels_path", "p", NULL);
 	assert_value(w, COMPLEX_PATH, "p");
-	request(w, "DOCUMENT_URI", "/sub", "push_stream_channel_id", "old",
-	    NULL);
+	request(
+	    w, "DOCUMENT_URI", "/sub", "push_stream_channel_id", "old", NULL);
 	assert_value(w, COMPLEX_PATH, "old");
 }
 
@@ -189,8 +194,8 @@ test_empty_values(void **state)
 	struct world *w = *state;
 
 	global(w, "push_stream_last_received_message_tag", "$arg_tag");
-	request(w, "QUERY_STRING", "",
-	    "push_stream_last_received_message_time", "", NULL);
+	request(w, "QUERY_STRING", "", "push_stream_last_received_message_time",
+	    "", NULL);
 	assert_value(w, COMPLEX_TIME, "");
 	assert_value(w, COMPLEX_TAG, "");
 	assert_value(w, COMPLEX_EVENT_ID, NULL);
@@ -198,8 +203,8 @@ test_empty_values(void **state)
 	assert_string_equal(resolve(w)->settings.header_template, "");
 	/* What may not be blank may not be blank here either. */
 	request(w, "push_stream_message_template", "", NULL);
-	assert_int_equal(try_resolve(w, &(struct endpoint *){ NULL }),
-	    ERR_CONFIG);
+	assert_int_equal(
+	    try_resolve(w, &(struct endpoint *){ NULL }), ERR_CONFIG);
 }
 
 /* nginx's flag, in values of ours: empty, and it is as if it were not set. */
@@ -247,8 +252,8 @@ test_expand(void **state)
 	    "id=x", "HTTP_HOLDFAST_EXPAND", "on", NULL);
 	assert_value(w, COMPLEX_PATH, "$arg_id");
 	/* Literal settings have no variables. */
-	request(w, "push_stream_header_template", "$arg_id",
-	    "holdfast_expand", "on", NULL);
+	request(w, "push_stream_header_template", "$arg_id", "holdfast_expand",
+	    "on", NULL);
 	assert_string_equal(resolve(w)->settings.header_template, "$arg_id");
 }
 
@@ -260,12 +265,13 @@ test_expand_unknown_variable(void **state)
 	struct buf b;
 	bool set;
 
-	request(w, "push_stream_channels_path", "$nonsense",
-	    "holdfast_expand", "on", NULL);
+	request(w, "push_stream_channels_path", "$nonsense", "holdfast_expand",
+	    "on", NULL);
 	ep = resolve(w);
 	buf_init(&b, 100);
-	assert_int_equal(endpoint_value(ep, &w->request, &w->query,
-	    COMPLEX_PATH, &b, &set), ERR_CONFIG);
+	assert_int_equal(
+	    endpoint_value(ep, &w->request, &w->query, COMPLEX_PATH, &b, &set),
+	    ERR_CONFIG);
 	buf_release(&b);
 }
 
@@ -305,8 +311,8 @@ test_interning(void **state)
 	assert_ptr_not_equal(resolve(w), a);
 	/* A block is another place, even an empty one. */
 	(void)location(w, "/y");
-	request(w, "DOCUMENT_URI", "/y", "push_stream_header_template", "H",
-	    NULL);
+	request(
+	    w, "DOCUMENT_URI", "/y", "push_stream_header_template", "H", NULL);
 	assert_ptr_not_equal(resolve(w), a);
 }
 
@@ -324,7 +330,7 @@ test_interning_is_bounded(void **state)
 		request(w, "push_stream_footer_template", text, NULL);
 		assert_int_equal(try_resolve(w, &ep), 0);
 		assert_string_equal(ep->settings.footer_template, text);
-		endpoint_unref(&w->endpoints, &ep);
+		endpoint_unref(&ep);
 	}
 	assert_true(w->endpoints.map.count <= 1024);
 	request(w, "push_stream_footer_template", "client 0", NULL);
@@ -346,8 +352,8 @@ test_reload(void **state)
 	assert_ptr_not_equal(old, new);
 	assert_string_equal(old->settings.header_template, "");
 	assert_string_equal(new->settings.header_template, "new");
-	endpoint_unref(&w->endpoints, &old);
-	endpoint_unref(&w->endpoints, &new);
+	endpoint_unref(&old);
+	endpoint_unref(&new);
 }
 
 static void
@@ -371,7 +377,7 @@ test_wrong_parameters(void **state)
 	assert_int_equal(try_resolve(w, &ep), 0);
 	assert_int_equal(ep->settings.message_ttl_s, 86400);
 	assert_non_null(strstr(w->ignored, "push_stream_message_ttl"));
-	endpoint_unref(&w->endpoints, &ep);
+	endpoint_unref(&ep);
 	/* A client's header is no parameter. */
 	request(w, "HTTP_PUSH_STREAM_STORE_MESSAGES", "on", NULL);
 	assert_false(resolve(w)->settings.store_messages);
@@ -474,7 +480,7 @@ test_query(void **state)
 	assert_null(w->query.event_type.ptr);
 }
 
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
 main(void)

@@ -15,7 +15,7 @@
 
 #include "fcgi/fcgi_codec.h"
 
-#define TEXT_MAX	4096
+#define TEXT_MAX 4096
 
 /* Every record as a line "type/id/content.", pieces put together. */
 static enum codec
@@ -43,11 +43,14 @@ read_all(struct fcgi_reader *r, struct slice in, char *text)
 static void
 test_records(void **state)
 {
-	static const char wire[] =
-	    "\1\4\1\2\0\5\3\0" "hello" "xyz"	/* padding */
-	    "\1\4\1\2\0\0\0\0"			/* the stream's end */
-	    "\1\11\0\0\0\0\2\0" "pp"		/* only padding */
-	    "\1\5\0\1\0\1\0\377" "!";		/* the reserved byte is free */
+	static const char wire[] = "\1\4\1\2\0\5\3\0"
+				   "hello"
+				   "xyz"	      /* padding */
+				   "\1\4\1\2\0\0\0\0" /* the stream's end */
+				   "\1\11\0\0\0\0\2\0"
+				   "pp" /* only padding */
+				   "\1\5\0\1\0\1\0\377"
+				   "!"; /* the reserved byte is free */
 	static const char expected[] =
 	    "4/258/5/hello\n4/258/0/\n9/0/0/\n5/1/1/!\n";
 	size_t len = sizeof(wire) - 1, cut, step;
@@ -57,10 +60,12 @@ test_records(void **state)
 		struct fcgi_reader r = { .have = 0 };
 		char text[TEXT_MAX] = "";
 
-		assert_int_equal(read_all(&r, (struct slice){ wire, cut },
-		    text), CODEC_MORE);
-		assert_int_equal(read_all(&r, (struct slice){ wire + cut,
-		    len - cut }, text), CODEC_MORE);
+		assert_int_equal(
+		    read_all(&r, (struct slice){ wire, cut }, text),
+		    CODEC_MORE);
+		assert_int_equal(
+		    read_all(&r, (struct slice){ wire + cut, len - cut }, text),
+		    CODEC_MORE);
 		assert_string_equal(text, expected);
 	}
 	for (step = 1; step < 9; step++) {
@@ -68,8 +73,10 @@ test_records(void **state)
 		char text[TEXT_MAX] = "";
 
 		for (cut = 0; cut < len; cut += step)
-			assert_int_equal(read_all(&r, (struct slice){
-			    wire + cut, MIN_OF(step, len - cut) }, text),
+			assert_int_equal(read_all(&r,
+					     (struct slice){ wire + cut,
+						 MIN_OF(step, len - cut) },
+					     text),
 			    CODEC_MORE);
 		assert_string_equal(text, expected);
 	}
@@ -89,8 +96,8 @@ test_bad_version(void **state)
 		struct fcgi_reader r = { .have = 0 };
 		char text[TEXT_MAX] = "";
 
-		assert_int_equal(read_all(&r, (struct slice){ bad[i], 1 },
-		    text), CODEC_BAD);
+		assert_int_equal(
+		    read_all(&r, (struct slice){ bad[i], 1 }, text), CODEC_BAD);
 		assert_string_equal(text, "");
 	}
 }
@@ -101,8 +108,8 @@ pair_line(void *arg, struct slice name, struct slice value)
 	char *text = arg;
 	size_t at = strlen(text);
 
-	(void)snprintf(text + at, TEXT_MAX - at, "%.*s=%.*s\n",
-	    (int)name.len, name.ptr, (int)value.len, value.ptr);
+	(void)snprintf(text + at, TEXT_MAX - at, "%.*s=%.*s\n", (int)name.len,
+	    name.ptr, (int)value.len, value.ptr);
 	return 0;
 }
 
@@ -110,15 +117,19 @@ static void
 test_pairs(void **state)
 {
 	/* Short lengths, long ones, mixed; empty value, empty pair. */
-	static const char wire[] =
-	    "\3\5" "abcvalue"
-	    "\200\0\0\3\200\0\0\2" "xyz12"
-	    "\1\200\0\0\1" "k" "v"
-	    "\200\0\0\1\0" "e"
-	    "\0\0"
-	    "\2\2" "zzyy";
-	static const char expected[] =
-	    "abc=value\nxyz=12\nk=v\ne=\n=\nzz=yy\n";
+	static const char wire[] = "\3\5"
+				   "abcvalue"
+				   "\200\0\0\3\200\0\0\2"
+				   "xyz12"
+				   "\1\200\0\0\1"
+				   "k"
+				   "v"
+				   "\200\0\0\1\0"
+				   "e"
+				   "\0\0"
+				   "\2\2"
+				   "zzyy";
+	static const char expected[] = "abc=value\nxyz=12\nk=v\ne=\n=\nzz=yy\n";
 	size_t len = sizeof(wire) - 1, a, b;
 
 	(void)state;
@@ -128,12 +139,19 @@ test_pairs(void **state)
 			char text[TEXT_MAX] = "";
 
 			fcgi_pairs_init(&p, 64);
-			assert_int_equal(fcgi_pairs_feed(&p, (struct slice){
-			    wire, a }, pair_line, text), 0);
-			assert_int_equal(fcgi_pairs_feed(&p, (struct slice){
-			    wire + a, b - a }, pair_line, text), 0);
-			assert_int_equal(fcgi_pairs_feed(&p, (struct slice){
-			    wire + b, len - b }, pair_line, text), 0);
+			assert_int_equal(
+			    fcgi_pairs_feed(
+				&p, (struct slice){ wire, a }, pair_line, text),
+			    0);
+			assert_int_equal(fcgi_pairs_feed(&p,
+					     (struct slice){ wire + a, b - a },
+					     pair_line, text),
+			    0);
+			assert_int_equal(
+			    fcgi_pairs_feed(&p,
+				(struct slice){ wire + b, len - b }, pair_line,
+				text),
+			    0);
 			assert_string_equal(text, expected);
 			assert_true(fcgi_pairs_complete(&p));
 			fcgi_pairs_release(&p);
@@ -145,8 +163,10 @@ test_pairs(void **state)
 
 		fcgi_pairs_init(&p, 64);
 		for (b = 0; b < len; b += a)
-			assert_int_equal(fcgi_pairs_feed(&p, (struct slice){
-			    wire + b, MIN_OF(a, len - b) }, pair_line, text),
+			assert_int_equal(
+			    fcgi_pairs_feed(&p,
+				(struct slice){ wire + b, MIN_OF(a, len - b) },
+				pair_line, text),
 			    0);
 		assert_string_equal(text, expected);
 		fcgi_pairs_release(&p);
@@ -156,14 +176,17 @@ test_pairs(void **state)
 static void
 test_pair_cut_short(void **state)
 {
-	static const char wire[] = "\3\5" "abcval";
+	static const char wire[] = "\3\5"
+				   "abcval";
 	struct fcgi_pairs p;
 	char text[TEXT_MAX] = "";
 
 	(void)state;
 	fcgi_pairs_init(&p, 64);
-	assert_int_equal(fcgi_pairs_feed(&p, (struct slice){ wire,
-	    sizeof(wire) - 1 }, pair_line, text), 0);
+	assert_int_equal(
+	    fcgi_pairs_feed(
+		&p, (struct slice){ wire, sizeof(wire) - 1 }, pair_line, text),
+	    0);
 	assert_false(fcgi_pairs_complete(&p));
 	assert_string_equal(text, "");
 	fcgi_pairs_release(&p);
@@ -178,11 +201,10 @@ static void
 test_pair_length_overflow(void **state)
 {
 	static const char *const heads[] = {
-		"\377\377\377\377\377\377\377\377",	/* 2 * (2^31 - 1) */
-		"\377\377\377\377\200\0\0\11",
-		"\200\0\0\11\377\377\377\377",
+		"\377\377\377\377\377\377\377\377", /* 2 * (2^31 - 1) */
+		"\377\377\377\377\200\0\0\11", "\200\0\0\11\377\377\377\377",
 		"\377\377\377\377\0aaa",
-		"\200\0\0\41\200\0\0\40",		/* one more than 64 */
+		"\200\0\0\41\200\0\0\40", /* one more than 64 */
 	};
 	size_t i, at;
 
@@ -193,12 +215,15 @@ test_pair_length_overflow(void **state)
 		int err = 0;
 
 		fcgi_pairs_init(&p, 64);
-		assert_int_equal(fcgi_pairs_feed(&p, (struct slice){
-		    heads[i], 8 }, pair_line, text), ERR_TOOBIG);
+		assert_int_equal(
+		    fcgi_pairs_feed(
+			&p, (struct slice){ heads[i], 8 }, pair_line, text),
+		    ERR_TOOBIG);
 		assert_null(p.rest.data);
 		for (at = 0; at < 8 && err == 0; at++)
-			err = fcgi_pairs_feed(&p, (struct slice){
-			    heads[i] + at, 1 }, pair_line, text);
+			err = fcgi_pairs_feed(&p,
+			    (struct slice){ heads[i] + at, 1 }, pair_line,
+			    text);
 		assert_int_equal(err, ERR_TOOBIG);
 		assert_true(p.rest.len <= 8);
 		assert_string_equal(text, "");
@@ -218,8 +243,10 @@ test_pair_at_the_bound(void **state)
 	memset(wire + 8, 'x', 64);
 	fcgi_pairs_init(&p, 64);
 	for (at = 0; at < sizeof(wire); at++)
-		assert_int_equal(fcgi_pairs_feed(&p, (struct slice){
-		    wire + at, 1 }, pair_line, text), 0);
+		assert_int_equal(
+		    fcgi_pairs_feed(
+			&p, (struct slice){ wire + at, 1 }, pair_line, text),
+		    0);
 	assert_int_equal(strlen(text), 64 + 2);
 	fcgi_pairs_release(&p);
 }
@@ -227,12 +254,15 @@ test_pair_at_the_bound(void **state)
 static void
 test_small_records(void **state)
 {
-	static const uint8_t end[] = { 1, 3, 0x12, 0x34, 0, 8, 0, 0,
-		0, 0, 0, 0, 2, 0, 0, 0 };
-	static const uint8_t unknown[] = { 1, 11, 0, 0, 0, 8, 0, 0,
-		77, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t end[] = { 1, 3, 0x12, 0x34, 0, 8, 0, 0, 0, 0, 0, 0,
+		2, 0, 0, 0 };
+	static const uint8_t unknown[] = { 1, 11, 0, 0, 0, 8, 0, 0, 77, 0, 0, 0,
+		0, 0, 0, 0 };
 	static const char values[] = "\1\12\0\0\0\44\0\0"
-	    "\16\2" "FCGI_MAX_CONNS42" "\17\1" "FCGI_MPXS_CONNS1";
+				     "\16\2"
+				     "FCGI_MAX_CONNS42"
+				     "\17\1"
+				     "FCGI_MPXS_CONNS1";
 	uint8_t out[FCGI_VALUES_LEN];
 	size_t len;
 
@@ -241,13 +271,14 @@ test_small_records(void **state)
 	assert_memory_equal(out, end, sizeof(end));
 	fcgi_put_unknown(out, 77);
 	assert_memory_equal(out, unknown, sizeof(unknown));
-	len = fcgi_put_values(out, FCGI_VALUE_MAX_CONNS |
-	    FCGI_VALUE_MPXS_CONNS, 42);
+	len = fcgi_put_values(
+	    out, FCGI_VALUE_MAX_CONNS | FCGI_VALUE_MPXS_CONNS, 42);
 	assert_int_equal(len, sizeof(values) - 1);
 	assert_memory_equal(out, values, len);
 	assert_int_equal(fcgi_put_values(out, 0, 1), FCGI_HEADER_LEN);
-	len = fcgi_put_values(out, FCGI_VALUE_MAX_CONNS |
-	    FCGI_VALUE_MAX_REQS | FCGI_VALUE_MPXS_CONNS, UINT32_MAX);
+	len = fcgi_put_values(out,
+	    FCGI_VALUE_MAX_CONNS | FCGI_VALUE_MAX_REQS | FCGI_VALUE_MPXS_CONNS,
+	    UINT32_MAX);
 	assert_true(len <= sizeof(out));
 }
 
@@ -265,8 +296,7 @@ gather(struct slice answer, size_t off, char *out)
 		assert_in_range(n, 1, FCGI_IOV_MAX);
 		for (i = 0; i < n; i++) {
 			assert_true(iov[i].iov_len != 0);
-			memcpy(out + at - off, iov[i].iov_base,
-			    iov[i].iov_len);
+			memcpy(out + at - off, iov[i].iov_base, iov[i].iov_len);
 			at += iov[i].iov_len;
 		}
 	}
@@ -301,17 +331,16 @@ test_answer_at_any_offset(void **state)
 		while (fcgi_read(&r, &in, &p) == CODEC_DONE &&
 		    p.type == FCGI_STDOUT) {
 			assert_int_equal(p.id, 0x102);
-			assert_memory_equal(p.content.ptr, data + got,
-			    p.content.len);
+			assert_memory_equal(
+			    p.content.ptr, data + got, p.content.len);
 			got += p.content.len;
 		}
 		assert_int_equal(got, lens[i]);
 		assert_int_equal(p.type, FCGI_END_REQUEST);
 		assert_int_equal(in.len, 0);
 		for (off = 0; off < size;
-		    off += off % 65536 < 20 || size - off < 40 ? 1 : 4093) {
-			assert_int_equal(gather(answer, off, part),
-			    size - off);
+		     off += off % 65536 < 20 || size - off < 40 ? 1 : 4093) {
+			assert_int_equal(gather(answer, off, part), size - off);
 			assert_memory_equal(part, whole + off, size - off);
 		}
 	}

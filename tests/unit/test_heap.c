@@ -11,7 +11,7 @@
 
 #include "base/heap.h"
 
-#define ITEMS	300
+#define ITEMS 300
 
 static uint64_t seed = 987654321;
 
@@ -33,7 +33,7 @@ test_empty(void **state)
 	(void)state;
 	heap_init(&h);
 	assert_null(heap_first(&h));
-	heap_remove(&h, &it);		/* out of it: nothing happens */
+	heap_remove(&h, &it); /* out of it: nothing happens */
 	assert_int_equal(heap_add(&h, &it, 5), 0);
 	assert_ptr_equal(heap_first(&h), &it);
 	heap_remove(&h, &it);
@@ -56,8 +56,10 @@ test_sorts(void **state)
 	(void)state;
 	heap_init(&h);
 	for (size_t i = 0; i < ITEMS; i++)
-		assert_int_equal(heap_add(&h, &items[i], i % 10 == 0 ?
-		    UINT64_MAX : next_random() % 50), 0);
+		assert_int_equal(
+		    heap_add(&h, &items[i],
+			i % 10 == 0 ? UINT64_MAX : next_random() % 50),
+		    0);
 	while ((first = heap_first(&h)) != NULL) {
 		assert_true(first->key >= last);
 		last = first->key;
@@ -75,8 +77,8 @@ assert_first_is_least(const struct heap *h, const struct heap_item *items)
 	const struct heap_item *least = NULL;
 
 	for (size_t i = 0; i < ITEMS; i++) {
-		if (items[i].at != 0 && (least == NULL ||
-		    items[i].key < least->key))
+		if (items[i].at != 0 &&
+		    (least == NULL || items[i].key < least->key))
 			least = &items[i];
 	}
 	if (least == NULL)
@@ -102,8 +104,8 @@ test_removal_from_anywhere(void **state)
 			heap_remove(&h, it);
 			count--;
 		} else {
-			assert_int_equal(heap_add(&h, it,
-			    next_random() % 1000), 0);
+			assert_int_equal(
+			    heap_add(&h, it, next_random() % 1000), 0);
 			count++;
 		}
 		assert_int_equal(h.count, count);

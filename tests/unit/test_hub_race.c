@@ -20,49 +20,49 @@
 
 #include "fake_store.h"
 
-#define RUNS		100000
-#define STEPS		45
-#define NAMES		3
-#define READERS		3
-#define FIRST_S		1000000
-#define NEVER		UINT64_MAX
+#define RUNS 100000
+#define STEPS 45
+#define NAMES 3
+#define READERS 3
+#define FIRST_S 1000000
+#define NEVER UINT64_MAX
 
 /* A client that comes back with its last position, again and again. */
 struct reader {
-	struct sim	*sim;
-	uint32_t	 bit;
-	int		 names[NAMES];
-	uint32_t	 n;
-	bool		 has_position;
-	uint64_t	 position;
-	uint64_t	 start;		/* it is owed what is newer */
-	uint64_t	 asked;		/* its position when it came */
-	struct sub	*sub;
+	struct sim *sim;
+	uint32_t bit;
+	int names[NAMES];
+	uint32_t n;
+	bool has_position;
+	uint64_t position;
+	uint64_t start; /* it is owed what is newer */
+	uint64_t asked; /* its position when it came */
+	struct sub *sub;
 };
 
 struct sim {
-	uint64_t	 run;
-	uint64_t	 random;
-	struct store	*store;
-	struct hub	*hub;
-	struct stats	 stats;
-	int64_t		 now_s;
-	uint64_t	 now_ms;
-	struct reader	 readers[READERS];
+	uint64_t run;
+	uint64_t random;
+	struct store *store;
+	struct hub *hub;
+	struct stats stats;
+	int64_t now_s;
+	uint64_t now_ms;
+	struct reader readers[READERS];
 	/* by channel number */
-	int		 name_of[FAKE_CHANNELS * 4];
-	bool		 doomed[FAKE_CHANNELS * 4];	/* to be deleted */
-	uint64_t	 publishes;	/* not answered yet */
-	uint64_t	 token;		/* of the last one */
+	int name_of[FAKE_CHANNELS * 4];
+	bool doomed[FAKE_CHANNELS * 4]; /* to be deleted */
+	uint64_t publishes;		/* not answered yet */
+	uint64_t token;			/* of the last one */
 };
 
-static uint64_t totals[4];	/* messages, replays, empty, restarts */
+static uint64_t totals[4]; /* messages, replays, empty, restarts */
 
-#define CHECK(sim, truth)						\
-	do {								\
-		if (!(truth))						\
-			fail_msg("run %" PRIu64 ": not so: %s",	\
-			    (sim)->run, #truth);			\
+#define CHECK(sim, truth) \
+	do { \
+		if (!(truth)) \
+			fail_msg("run %" PRIu64 ": not so: %s", (sim)->run, \
+			    #truth); \
 	} while (0)
 
 static uint32_t
@@ -112,11 +112,11 @@ check_nothing_lost(struct reader *r, uint64_t upto)
 	for (size_t i = 0; i < s->n_log; i++) {
 		const struct fake_commit *c = &s->log[i];
 
-		if (owed(r, c) && c->cursor <= upto &&
-		    (c->seen & r->bit) == 0)
+		if (owed(r, c) && c->cursor <= upto && (c->seen & r->bit) == 0)
 			fail_msg("run %" PRIu64 ": message %" PRIu64 "/%u of "
-			    "channel %" PRIu64 " is lost to reader %u at %"
-			    PRIu64 "/%u", r->sim->run, cursor_time(c->cursor),
+				 "channel %" PRIu64
+				 " is lost to reader %u at %" PRIu64 "/%u",
+			    r->sim->run, cursor_time(c->cursor),
 			    cursor_tag(c->cursor), c->channel, r->bit,
 			    cursor_time(upto), cursor_tag(upto));
 	}
@@ -128,7 +128,7 @@ see(struct reader *r, const struct delivery *d)
 	struct sim *m = r->sim;
 	struct fake_commit *c = fake_log(m->store, d->cursor);
 
-	CHECK(m, c != NULL);		/* it was committed */
+	CHECK(m, c != NULL); /* it was committed */
 	CHECK(m, c->id == d->id && c->channel == d->channel->number);
 	CHECK(m, reads(r, m->name_of[c->channel]));
 	CHECK(m, d->cursor > r->asked);
@@ -136,8 +136,9 @@ see(struct reader *r, const struct delivery *d)
 	c->seen |= r->bit;
 	/* What is older in the same channel came before. */
 	for (const struct fake_commit *o = m->store->log; o < c; o++)
-		CHECK(m, o->channel != c->channel || !owed(r, o) ||
-		    (o->seen & r->bit) != 0);
+		CHECK(m,
+		    o->channel != c->channel || !owed(r, o) ||
+			(o->seen & r->bit) != 0);
 }
 
 static void
@@ -148,7 +149,7 @@ on_deliver(void *sess, const struct delivery *d, size_t n, uint64_t position)
 	r->sub = NULL;
 	totals[0] += n;
 	if (pick(r->sim, 16) == 0)
-		return;			/* the answer was lost on its way */
+		return; /* the answer was lost on its way */
 	CHECK(r->sim, n >= 1);
 	for (size_t i = 0; i < n; i++) {
 		see(r, &d[i]);
@@ -170,8 +171,8 @@ on_empty(void *sess, uint64_t position)
 }
 
 static void
-on_deleted(void *sess, const struct channel *c, struct slice text,
-    uint64_t position)
+on_deleted(
+    void *sess, const struct channel *c, struct slice text, uint64_t position)
 {
 	struct reader *r = sess;
 
@@ -231,8 +232,10 @@ static void
 start(struct sim *m)
 {
 	static const struct hub_limits limits = {
-		.message_ttl_s = 86400, .channel_inactivity_ms = 5000,
-		.replay_messages = 2, .replay_bytes = 1000,
+		.message_ttl_s = 86400,
+		.channel_inactivity_ms = 5000,
+		.replay_messages = 2,
+		.replay_bytes = 1000,
 	};
 
 	memset(&m->stats, 0, sizeof(m->stats));
@@ -258,8 +261,8 @@ step_publish(struct sim *m)
 	for (uint32_t i = 0; i < n; i++)
 		c[i] = open_channel(m, (int)pick(m, NAMES));
 	m->publishes++;
-	err = hub_publish(m->hub, c, n, msg, pick(m, 4) != 0, on_published, m,
-	    &m->token);
+	err = hub_publish(
+	    m->hub, c, n, msg, pick(m, 4) != 0, on_published, m, &m->token);
 	if (err != 0) {
 		CHECK(m, err == ERR_BUSY && m->store->busy);
 		m->publishes--;
@@ -273,9 +276,8 @@ join(struct sim *m, struct reader *r, bool wait)
 	struct channel *c[NAMES];
 	uint32_t backtracks[NAMES] = { 0 };
 	struct sub_position pos = { .by_position = r->has_position,
-	    .after = r->position };
-	uint64_t deadline = pick(m, 4) == 0 ? NEVER :
-	    m->now_ms + pick(m, 3000);
+		.after = r->position };
+	uint64_t deadline = pick(m, 4) == 0 ? NEVER : m->now_ms + pick(m, 3000);
 	int rc;
 
 	for (uint32_t i = 0; i < r->n; i++)
@@ -327,8 +329,9 @@ step_delete(struct sim *m)
 		return;
 	m->doomed[c->number] = true;
 	m->publishes++;
-	CHECK(m, hub_delete(m->hub, &c, 1, (struct slice){ "bye", 3 },
-	    on_published, m, &token) == 0);
+	CHECK(m,
+	    hub_delete(m->hub, &c, 1, (struct slice){ "bye", 3 }, on_published,
+		m, &token) == 0);
 }
 
 /* kill -9, and a new life from what is on disk. */
@@ -347,23 +350,35 @@ static void
 step(struct sim *m)
 {
 	switch (pick(m, 20)) {
-	case 0: case 1: case 2: case 3:
+	case 0:
+	case 1:
+	case 2:
+	case 3:
 		step_publish(m);
 		break;
-	case 4: case 5: case 6: case 7:
+	case 4:
+	case 5:
+	case 6:
+	case 7:
 		step_reader(m);
 		break;
-	case 8: case 9: case 10:
-		fake_transact(m->store, 1 + pick(m, 4),
-		    pick(m, 10) == 0 ? ERR_FULL : 0);
+	case 8:
+	case 9:
+	case 10:
+		fake_transact(
+		    m->store, 1 + pick(m, 4), pick(m, 10) == 0 ? ERR_FULL : 0);
 		break;
-	case 11: case 12: case 13:
+	case 11:
+	case 12:
+	case 13:
 		fake_dispatch(m->store);
 		break;
-	case 14: case 15:
+	case 14:
+	case 15:
 		fake_read(m->store, pick(m, 20) == 0 ? ERR_IO : 0);
 		break;
-	case 16: case 17:
+	case 16:
+	case 17:
 		step_clock(m);
 		break;
 	case 18:
@@ -449,7 +464,7 @@ test_no_message_is_lost_or_sent_twice(void **state)
 	for (this_run = first_run; this_run != last_run; this_run++)
 		play(this_run);
 	print_message("# %" PRIu64 " messages delivered, %" PRIu64 " last "
-	    "polls, %" PRIu64 " empty answers, %" PRIu64 " kills\n",
+		      "polls, %" PRIu64 " empty answers, %" PRIu64 " kills\n",
 	    totals[0], totals[1], totals[2], totals[3]);
 }
 

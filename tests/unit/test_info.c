@@ -35,15 +35,15 @@ assert_body(struct reply *r, struct buf *b, const char *want)
 
 	assert_int_equal(r->err, 0);
 	assert_int_equal(buf_append(b, "", 1), 0);
-	body = strstr(b->data, "\r\n") + 2;	/* behind the status line */
+	body = strstr(b->data, "\r\n") + 2; /* behind the status line */
 	len = strlen(want);
 	assert_int_equal(b->len - 1 - (size_t)(body - b->data), len);
 	assert_string_equal(body, want);
 }
 
 static void
-assert_single(const struct channel *c, enum info_format f, bool quoted,
-    const char *want)
+assert_single(
+    const struct channel *c, enum info_format f, bool quoted, const char *want)
 {
 	struct reply r;
 	struct buf b;
@@ -60,8 +60,10 @@ assert_list(struct channel *const *channels, uint32_t n, enum info_format f,
     bool quoted, const char *want)
 {
 	static const struct info_totals totals = { .hostname = "www1",
-	    .now_s = 1795373494, .channels = 12, .wildcard_channels = 3,
-	    .uptime_s = 4567 };
+		.now_s = 1795373494,
+		.channels = 12,
+		.wildcard_channels = 3,
+		.uptime_s = 4567 };
 	struct reply r;
 	struct buf b;
 
@@ -78,19 +80,24 @@ test_single(void **state)
 	struct channel *c = channel("ch1", 3, 7, 5, 2);
 
 	(void)state;
-	assert_single(c, INFO_JSON, false, "{\"channel\": \"ch1\", "
+	assert_single(c, INFO_JSON, false,
+	    "{\"channel\": \"ch1\", "
 	    "\"published_messages\": 7, \"stored_messages\": 5, "
 	    "\"subscribers\": 2}\r\n");
-	assert_single(c, INFO_X_JSON, false, "{\"channel\": \"ch1\", "
+	assert_single(c, INFO_X_JSON, false,
+	    "{\"channel\": \"ch1\", "
 	    "\"published_messages\": 7, \"stored_messages\": 5, "
 	    "\"subscribers\": 2}\r\n");
-	assert_single(c, INFO_PLAIN, false, "channel: ch1\r\n"
+	assert_single(c, INFO_PLAIN, false,
+	    "channel: ch1\r\n"
 	    "published_messages: 7\r\nstored_messages: 5\r\n"
 	    "active_subscribers: 2\r\n");
-	assert_single(c, INFO_YAML, false, "  channel: ch1\r\n"
+	assert_single(c, INFO_YAML, false,
+	    "  channel: ch1\r\n"
 	    "  published_messages: 7\r\n  stored_messages: 5\r\n"
 	    "  subscribers: 2\r\n");
-	assert_single(c, INFO_X_YAML, false, "  channel: ch1\r\n"
+	assert_single(c, INFO_X_YAML, false,
+	    "  channel: ch1\r\n"
 	    "  published_messages: 7\r\n  stored_messages: 5\r\n"
 	    "  subscribers: 2\r\n");
 	assert_single(c, INFO_XML, false,
@@ -109,35 +116,44 @@ test_quoted(void **state)
 	struct channel *c = channel("ch1", 3, UINT64_MAX, UINT32_MAX, 0);
 
 	(void)state;
-	assert_single(c, INFO_JSON, true, "{\"channel\": \"ch1\", "
+	assert_single(c, INFO_JSON, true,
+	    "{\"channel\": \"ch1\", "
 	    "\"published_messages\": \"18446744073709551615\", "
 	    "\"stored_messages\": \"4294967295\", "
 	    "\"subscribers\": \"0\"}\r\n");
-	assert_single(c, INFO_PLAIN, true, "channel: ch1\r\n"
+	assert_single(c, INFO_PLAIN, true,
+	    "channel: ch1\r\n"
 	    "published_messages: 18446744073709551615\r\n"
 	    "stored_messages: 4294967295\r\nactive_subscribers: 0\r\n");
-	assert_list(&c, 0, INFO_JSON, true, "{\"hostname\": \"www1\", "
+	assert_list(&c, 0, INFO_JSON, true,
+	    "{\"hostname\": \"www1\", "
 	    "\"time\": \"2026-11-22T18:51:34\", \"channels\": \"12\", "
 	    "\"wildcard_channels\": \"3\", \"uptime\": \"4567\", "
 	    "\"infos\": [\r\n]}\r\n");
 	free(c);
 }
 
-#define JSON_HEAD "{\"hostname\": \"www1\", \"time\": "			\
-	"\"2026-11-22T18:51:34\", \"channels\": 12, "			\
+#define JSON_HEAD \
+	"{\"hostname\": \"www1\", \"time\": " \
+	"\"2026-11-22T18:51:34\", \"channels\": 12, " \
 	"\"wildcard_channels\": 3, \"uptime\": 4567, \"infos\": [\r\n"
-#define JSON_A "{\"channel\": \"a\", \"published_messages\": 1, "	\
+#define JSON_A \
+	"{\"channel\": \"a\", \"published_messages\": 1, " \
 	"\"stored_messages\": 0, \"subscribers\": 4}"
-#define JSON_B "{\"channel\": \"b\", \"published_messages\": 2, "	\
+#define JSON_B \
+	"{\"channel\": \"b\", \"published_messages\": 2, " \
 	"\"stored_messages\": 2, \"subscribers\": 0}"
-#define PLAIN_HEAD "hostname: www1, time: 2026-11-22T18:51:34, "	\
+#define PLAIN_HEAD \
+	"hostname: www1, time: 2026-11-22T18:51:34, " \
 	"channels: 12, wildcard_channels: 3, uptime: 4567, infos: \r\n"
-#define YAML_HEAD "hostname: www1\r\ntime: 2026-11-22T18:51:34\r\n"	\
+#define YAML_HEAD \
+	"hostname: www1\r\ntime: 2026-11-22T18:51:34\r\n" \
 	"channels: 12\r\nwildcard_channels: 3\r\nuptime: 4567\r\ninfos: \r\n"
-#define XML_HEAD "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n"	\
-	"<root>\r\n  <hostname>www1</hostname>\r\n"			\
+#define XML_HEAD \
+	"<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n" \
+	"<root>\r\n  <hostname>www1</hostname>\r\n" \
 	"  <time>2026-11-22T18:51:34</time>\r\n  <channels>12</channels>\r\n" \
-	"  <wildcard_channels>3</wildcard_channels>\r\n"		\
+	"  <wildcard_channels>3</wildcard_channels>\r\n" \
 	"  <uptime>4567</uptime>\r\n  <infos>\r\n"
 
 static void
@@ -148,30 +164,33 @@ test_list(void **state)
 	(void)state;
 	list[0] = channel("a", 1, 1, 0, 4);
 	list[1] = channel("b", 1, 2, 2, 0);
-	assert_list(list, 2, INFO_JSON, false, JSON_HEAD
-	    JSON_A ",\r\n" JSON_B "\r\n" "]}\r\n");
-	assert_list(list, 1, INFO_X_JSON, false, JSON_HEAD
-	    JSON_A "\r\n" "]}\r\n");
-	assert_list(list, 2, INFO_PLAIN, false, PLAIN_HEAD
+	assert_list(list, 2, INFO_JSON, false,
+	    JSON_HEAD JSON_A ",\r\n" JSON_B "\r\n"
+			     "]}\r\n");
+	assert_list(list, 1, INFO_X_JSON, false,
+	    JSON_HEAD JSON_A "\r\n"
+			     "]}\r\n");
+	assert_list(list, 2, INFO_PLAIN, false,
+	    PLAIN_HEAD
 	    "channel: a\r\npublished_messages: 1\r\nstored_messages: 0\r\n"
 	    "active_subscribers: 4,\r\n"
 	    "channel: b\r\npublished_messages: 2\r\nstored_messages: 2\r\n"
 	    "active_subscribers: 0\r\n");
-	assert_list(list, 2, INFO_YAML, false, YAML_HEAD
-	    " -\r\n  channel: a\r\n  published_messages: 1\r\n"
-	    "  stored_messages: 0\r\n  subscribers: 4\r\n"
-	    " -\r\n  channel: b\r\n  published_messages: 2\r\n"
-	    "  stored_messages: 2\r\n  subscribers: 0\r\n");
-	assert_list(list, 2, INFO_XML, false, XML_HEAD
-	    "<channel>\r\n  <name>a</name>\r\n"
-	    "  <published_messages>1</published_messages>\r\n"
-	    "  <stored_messages>0</stored_messages>\r\n"
-	    "  <subscribers>4</subscribers>\r\n</channel>\r\n"
-	    "<channel>\r\n  <name>b</name>\r\n"
-	    "  <published_messages>2</published_messages>\r\n"
-	    "  <stored_messages>2</stored_messages>\r\n"
-	    "  <subscribers>0</subscribers>\r\n</channel>\r\n"
-	    "  </infos>\r\n</root>\r\n");
+	assert_list(list, 2, INFO_YAML, false,
+	    YAML_HEAD " -\r\n  channel: a\r\n  published_messages: 1\r\n"
+		      "  stored_messages: 0\r\n  subscribers: 4\r\n"
+		      " -\r\n  channel: b\r\n  published_messages: 2\r\n"
+		      "  stored_messages: 2\r\n  subscribers: 0\r\n");
+	assert_list(list, 2, INFO_XML, false,
+	    XML_HEAD "<channel>\r\n  <name>a</name>\r\n"
+		     "  <published_messages>1</published_messages>\r\n"
+		     "  <stored_messages>0</stored_messages>\r\n"
+		     "  <subscribers>4</subscribers>\r\n</channel>\r\n"
+		     "<channel>\r\n  <name>b</name>\r\n"
+		     "  <published_messages>2</published_messages>\r\n"
+		     "  <stored_messages>2</stored_messages>\r\n"
+		     "  <subscribers>0</subscribers>\r\n</channel>\r\n"
+		     "  </infos>\r\n</root>\r\n");
 	free(list[0]);
 	free(list[1]);
 }
@@ -183,8 +202,8 @@ test_empty_list(void **state)
 	assert_list(NULL, 0, INFO_JSON, false, JSON_HEAD "]}\r\n");
 	assert_list(NULL, 0, INFO_PLAIN, false, PLAIN_HEAD "\r\n");
 	assert_list(NULL, 0, INFO_YAML, false, YAML_HEAD "\r\n");
-	assert_list(NULL, 0, INFO_XML, false, XML_HEAD
-	    "  </infos>\r\n</root>\r\n");
+	assert_list(
+	    NULL, 0, INFO_XML, false, XML_HEAD "  </infos>\r\n</root>\r\n");
 }
 
 /* A quote in a channel's name must not end the string around it. */
@@ -211,8 +230,8 @@ static void
 test_accept(void **state)
 {
 	static const struct {
-		const char	*accept;
-		const char	*type;
+		const char *accept;
+		const char *type;
 	} table[] = {
 		{ "", "application/json" },
 		{ "*/*", "application/json" },
@@ -237,8 +256,8 @@ test_accept(void **state)
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
 		struct slice a = { table[i].accept, strlen(table[i].accept) };
 
-		assert_string_equal(info_content_type(info_format_of(a)),
-		    table[i].type);
+		assert_string_equal(
+		    info_content_type(info_format_of(a)), table[i].type);
 	}
 	assert_int_equal(info_format_of((struct slice){ NULL, 0 }), INFO_JSON);
 }

@@ -11,7 +11,7 @@
 
 #include "api/layout.h"
 
-#define S(text)	((struct slice){ text, sizeof(text) - 1 })
+#define S(text) ((struct slice){ text, sizeof(text) - 1 })
 
 static char why[SETTINGS_WHY_SIZE];
 
@@ -45,7 +45,7 @@ test_longest_prefix(void **state)
 {
 	struct layout *l = *state;
 	struct location *sub = add(l, "/sub"), *deep = add(l, "/sub/deep/"),
-	    *pub = add(l, "/pub"), *none;
+			*pub = add(l, "/pub"), *none;
 
 	assert_ptr_equal(layout_find(l, S("/sub")), sub);
 	assert_ptr_equal(layout_find(l, S("/submarine")), sub);
@@ -101,28 +101,34 @@ test_set(void **state)
 	struct layout *l = *state;
 	struct location *loc = add(l, "/sub");
 
-	assert_int_equal(layout_set(l, NULL, S("push_stream_message_ttl"),
-	    S("60"), why), 0);
+	assert_int_equal(
+	    layout_set(l, NULL, S("push_stream_message_ttl"), S("60"), why), 0);
 	assert_int_equal(l->settings.message_ttl_s, 60);
 	assert_false(l->global.names_role);
-	assert_int_equal(layout_set(l, loc, S("push_stream_message_ttl"),
-	    S("60"), why), ERR_CONFIG);
+	assert_int_equal(
+	    layout_set(l, loc, S("push_stream_message_ttl"), S("60"), why),
+	    ERR_CONFIG);
 	assert_int_equal(layout_set(l, loc, S("push_stream_store_messages"),
-	    S("maybe"), why), ERR_CONFIG);
-	assert_int_equal(layout_set(l, loc, S("push_stream_nonsense"),
-	    S("1"), why), ERR_NOTFOUND);
+			     S("maybe"), why),
+	    ERR_CONFIG);
+	assert_int_equal(
+	    layout_set(l, loc, S("push_stream_nonsense"), S("1"), why),
+	    ERR_NOTFOUND);
 	assert_int_equal(layout_set(l, loc, S("push_stream_channels_path"),
-	    S("$arg_id/$nonsense"), why), ERR_CONFIG);
+			     S("$arg_id/$nonsense"), why),
+	    ERR_CONFIG);
 	assert_int_equal(layout_set(l, loc, S("push_stream_channels_path"),
-	    S("$arg_id"), why), 0);
+			     S("$arg_id"), why),
+	    0);
 	assert_false(loc->rules.names_role);
-	assert_int_equal(layout_set(l, loc, S("push_stream_subscriber"),
-	    S("polling"), why), 0);
+	assert_int_equal(
+	    layout_set(l, loc, S("push_stream_subscriber"), S("polling"), why),
+	    0);
 	assert_true(loc->rules.names_role);
 	assert_int_equal(l->settings.role, ROLE_NONE);
 	/* Only what was right is a rule. */
-	assert_true(slice_is(loc->rules.first->name,
-	    "push_stream_channels_path"));
+	assert_true(
+	    slice_is(loc->rules.first->name, "push_stream_channels_path"));
 	assert_null(loc->rules.first->next->next);
 }
 
@@ -134,15 +140,19 @@ test_check(void **state)
 	struct location *loc = add(l, "/sub");
 
 	assert_int_equal(layout_check(l, why), 0);
-	assert_int_equal(layout_set(l, loc,
-	    S("push_stream_wildcard_channel_max_qtd"), S("2"), why), 0);
+	assert_int_equal(
+	    layout_set(
+		l, loc, S("push_stream_wildcard_channel_max_qtd"), S("2"), why),
+	    0);
 	assert_int_equal(layout_check(l, why), ERR_CONFIG);
-	assert_int_equal(layout_set(l, NULL,
-	    S("push_stream_wildcard_channel_prefix"), S("w_"), why), 0);
+	assert_int_equal(
+	    layout_set(l, NULL, S("push_stream_wildcard_channel_prefix"),
+		S("w_"), why),
+	    0);
 	assert_int_equal(layout_check(l, why), 0);
 }
 
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
 main(void)

@@ -12,7 +12,7 @@
 
 #include "base/map.h"
 
-#define KEYS	512
+#define KEYS 512
 
 static uint64_t seed = 20240501;
 
@@ -65,12 +65,12 @@ against_array(uint64_t (*key_of)(uint64_t))
 		in[i] = !in[i];
 		assert_int_equal(m.count, count);
 		i = next_random() % KEYS;
-		assert_ptr_equal(map_get(&m, key_of(i)),
-		    in[i] ? &values[i] : NULL);
+		assert_ptr_equal(
+		    map_get(&m, key_of(i)), in[i] ? &values[i] : NULL);
 	}
 	for (size_t i = 0; i < KEYS; i++)
-		assert_ptr_equal(map_get(&m, key_of(i)),
-		    in[i] ? &values[i] : NULL);
+		assert_ptr_equal(
+		    map_get(&m, key_of(i)), in[i] ? &values[i] : NULL);
 	map_release(&m);
 }
 
@@ -132,13 +132,12 @@ test_hash(void **state)
 	(void)state;
 	for (size_t a = 0; a < sizeof(text); a++) {
 		assert_int_not_equal(hash_bytes(&k, text, a), 0);
-		assert_true(hash_bytes(&k, text, a) !=
-		    hash_bytes(&other, text, a));
-		assert_true(hash_bytes(&k, text, a) ==
-		    hash_bytes(&k, text, a));
+		assert_true(
+		    hash_bytes(&k, text, a) != hash_bytes(&other, text, a));
+		assert_true(hash_bytes(&k, text, a) == hash_bytes(&k, text, a));
 		for (size_t b = 0; b < a; b++)
-			assert_true(hash_bytes(&k, text, a) !=
-			    hash_bytes(&k, text, b));
+			assert_true(
+			    hash_bytes(&k, text, a) != hash_bytes(&k, text, b));
 	}
 }
 

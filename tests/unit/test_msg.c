@@ -82,8 +82,8 @@ test_any_clock(void **state)
 
 		seed = seed * UINT64_C(6364136223846793005) + 12345;
 		now = 1000 + (seed >> 33) % 50;
-		n = (seed >> 20) % 7 == 0 ? CURSOR_TAG_MAX - (seed >> 60) :
-		    1 + (seed >> 40) % 1000;
+		n = (seed >> 20) % 7 == 0 ? CURSOR_TAG_MAX - (seed >> 60)
+					  : 1 + (seed >> 40) % 1000;
 		c = cursor_next(last, now, n);
 		assert_true(c > last);
 		assert_true(cursor_tag(c) != 0);
@@ -112,7 +112,7 @@ test_message_parts(void **state)
 	assert_ptr_equal(other, m);
 	msg_unref(&m);
 	assert_null(m);
-	msg_unref(&m);			/* NULL is allowed */
+	msg_unref(&m); /* NULL is allowed */
 	assert_memory_equal(msg_text(other).ptr, "text\0more", 9);
 	msg_unref(&other);
 }

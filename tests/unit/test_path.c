@@ -22,15 +22,15 @@ parsed(const char *text)
 	static char out[512];
 	size_t at = 0;
 
-	assert_int_equal(path_parse((struct slice){ text, strlen(text) },
-	    &path), 0);
+	assert_int_equal(
+	    path_parse((struct slice){ text, strlen(text) }, &path), 0);
 	out[0] = '\0';
 	for (uint32_t i = 0; i < path.n; i++) {
 		const struct path_item *it = &path.item[i];
 
-		at += (size_t)snprintf(out + at, sizeof(out) - at,
-		    "%s%.*s(%u)", i != 0 ? " " : "", (int)it->id.len,
-		    it->id.ptr, it->backtrack);
+		at += (size_t)snprintf(out + at, sizeof(out) - at, "%s%.*s(%u)",
+		    i != 0 ? " " : "", (int)it->id.len, it->id.ptr,
+		    it->backtrack);
 	}
 	return out;
 }
@@ -83,8 +83,8 @@ test_bytes(void **state)
 	static const char text[] = "a\0b.b2/\xff";
 
 	(void)state;
-	assert_int_equal(path_parse((struct slice){ text, sizeof(text) - 1 },
-	    &path), 0);
+	assert_int_equal(
+	    path_parse((struct slice){ text, sizeof(text) - 1 }, &path), 0);
 	assert_int_equal(path.n, 2);
 	assert_int_equal(path.item[0].id.len, 3);
 	assert_memory_equal(path.item[0].id.ptr, "a\0b", 3);
@@ -103,25 +103,27 @@ test_too_many(void **state)
 		text[i] = 'x';
 		text[i + 1] = '/';
 	}
-	assert_int_equal(path_parse((struct slice){ text,
-	    2 * PATH_CHANNELS_MAX }, &path), 0);
+	assert_int_equal(
+	    path_parse((struct slice){ text, 2 * PATH_CHANNELS_MAX }, &path),
+	    0);
 	assert_int_equal(path.n, PATH_CHANNELS_MAX);
-	assert_int_equal(path_parse((struct slice){ text,
-	    2 * PATH_CHANNELS_MAX + 1 }, &path), ERR_TOOBIG);
+	assert_int_equal(
+	    path_parse(
+		(struct slice){ text, 2 * PATH_CHANNELS_MAX + 1 }, &path),
+	    ERR_TOOBIG);
 }
 
 static void
-assert_decodes(const char *text, size_t len, const char *want,
-    size_t want_len)
+assert_decodes(const char *text, size_t len, const char *want, size_t want_len)
 {
 	struct buf b;
 
 	buf_init(&b, 1024);
 	assert_int_equal(path_decode((struct slice){ text, len }, &b), 0);
-	if (b.len != want_len || (b.len != 0 &&
-	    memcmp(b.data, want, want_len) != 0))
-		fail_msg("\"%s\" became \"%.*s\", not \"%s\"", text,
-		    (int)b.len, b.data, want);
+	if (b.len != want_len ||
+	    (b.len != 0 && memcmp(b.data, want, want_len) != 0))
+		fail_msg("\"%s\" became \"%.*s\", not \"%s\"", text, (int)b.len,
+		    b.data, want);
 	buf_release(&b);
 }
 
@@ -176,8 +178,8 @@ test_decoding_appends(void **state)
 	assert_int_equal(path_decode((struct slice){ "x?y", 3 }, &b), 0);
 	assert_int_equal(b.len, 6);
 	assert_memory_equal(b.data, "%41x?y", 6);
-	assert_int_equal(path_decode((struct slice){ "0123456789", 10 }, &b),
-	    ERR_TOOBIG);
+	assert_int_equal(
+	    path_decode((struct slice){ "0123456789", 10 }, &b), ERR_TOOBIG);
 	assert_int_equal(b.len, 6);
 	buf_release(&b);
 }

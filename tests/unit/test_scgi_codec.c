@@ -12,14 +12,14 @@
 
 #include "fcgi/scgi_codec.h"
 
-#define MAX_PARAMS	256
-#define MAX_BODY	100
+#define MAX_PARAMS 256
+#define MAX_BODY 100
 
 struct fixture {
 	struct scgi_reader r;
-	struct params	 params;
-	struct buf	 body;
-	int		 err;
+	struct params params;
+	struct buf body;
+	int err;
 };
 
 static void
@@ -62,19 +62,24 @@ feed_steps(struct fixture *f, const char *bytes, size_t len, size_t step)
 }
 
 /* The example of the specification. */
-static const char example[] =
-    "70:CONTENT_LENGTH\0" "27\0" "SCGI\0" "1\0" "REQUEST_METHOD\0" "POST\0"
-    "REQUEST_URI\0" "/deepthought\0" ","
-    "What is the answer to life?";
+static const char example[] = "70:CONTENT_LENGTH\0"
+			      "27\0"
+			      "SCGI\0"
+			      "1\0"
+			      "REQUEST_METHOD\0"
+			      "POST\0"
+			      "REQUEST_URI\0"
+			      "/deepthought\0"
+			      ","
+			      "What is the answer to life?";
 
 static void
 check_example(struct fixture *f)
 {
 	assert_int_equal(f->params.n, 4);
-	assert_true(slice_is(params_get(&f->params, "REQUEST_METHOD"),
-	    "POST"));
-	assert_true(slice_is(params_get(&f->params, "REQUEST_URI"),
-	    "/deepthought"));
+	assert_true(slice_is(params_get(&f->params, "REQUEST_METHOD"), "POST"));
+	assert_true(
+	    slice_is(params_get(&f->params, "REQUEST_URI"), "/deepthought"));
 	assert_int_equal(f->body.len, 27);
 	assert_memory_equal(f->body.data, "What is the answer to life?", 27);
 }
@@ -89,15 +94,15 @@ test_cut_anywhere(void **state)
 	for (cut = 0; cut < len; cut++) {
 		start(&f);
 		assert_int_equal(feed(&f, example, cut, &left), CODEC_MORE);
-		assert_int_equal(feed(&f, example + cut, len - cut, &left),
-		    CODEC_DONE);
+		assert_int_equal(
+		    feed(&f, example + cut, len - cut, &left), CODEC_DONE);
 		check_example(&f);
 		stop(&f);
 	}
 	for (step = 1; step <= len; step++) {
 		start(&f);
-		assert_int_equal(feed_steps(&f, example, len, step),
-		    CODEC_DONE);
+		assert_int_equal(
+		    feed_steps(&f, example, len, step), CODEC_DONE);
 		check_example(&f);
 		stop(&f);
 	}
@@ -106,8 +111,13 @@ test_cut_anywhere(void **state)
 static void
 test_what_follows_is_left(void **state)
 {
-	static const char wire[] =
-	    "24:CONTENT_LENGTH\0" "2\0" "SCGI\0" "1\0" "," "ab" "cdef";
+	static const char wire[] = "24:CONTENT_LENGTH\0"
+				   "2\0"
+				   "SCGI\0"
+				   "1\0"
+				   ","
+				   "ab"
+				   "cdef";
 	struct fixture f;
 	size_t left;
 
@@ -119,18 +129,32 @@ test_what_follows_is_left(void **state)
 	stop(&f);
 }
 
-#define CL0	"CONTENT_LENGTH\0" "0\0"	/* 17 bytes */
-#define SCGI1	"SCGI\0" "1\0"			/* 7 bytes */
-#define WIRE(s)	{ s, sizeof(s) - 1 }
+#define CL0 \
+	"CONTENT_LENGTH\0" \
+	"0\0" /* 17 bytes */
+#define SCGI1 \
+	"SCGI\0" \
+	"1\0" /* 7 bytes */
+#define WIRE(s) \
+	{ \
+		s, sizeof(s) - 1 \
+	}
 
 static void
 test_good(void **state)
 {
 	static const struct slice good[] = {
 		WIRE("24:" CL0 SCGI1 ","),
-		WIRE("27:" CL0 SCGI1 "A\0" "\0" ","),
-		WIRE("28:" CL0 "A\0" "b\0" SCGI1 ","),
-		WIRE("44:" CL0 SCGI1 "HTTP_X_A\0" "\0" "HTTP_X_A\0" "\0" ","),
+		WIRE("27:" CL0 SCGI1 "A\0"
+		     "\0"
+		     ","),
+		WIRE("28:" CL0 "A\0"
+		     "b\0" SCGI1 ","),
+		WIRE("44:" CL0 SCGI1 "HTTP_X_A\0"
+		     "\0"
+		     "HTTP_X_A\0"
+		     "\0"
+		     ","),
 	};
 	size_t i;
 
@@ -139,8 +163,8 @@ test_good(void **state)
 		struct fixture f;
 
 		start(&f);
-		assert_int_equal(feed_steps(&f, good[i].ptr, good[i].len, 3),
-		    CODEC_DONE);
+		assert_int_equal(
+		    feed_steps(&f, good[i].ptr, good[i].len, 3), CODEC_DONE);
 		stop(&f);
 	}
 }
@@ -149,8 +173,8 @@ static void
 test_bad(void **state)
 {
 	static const struct {
-		struct slice	wire;
-		int		err;
+		struct slice wire;
+		int err;
 	} bad[] = {
 		/* the length */
 		{ WIRE(":"), ERR_SYNTAX },
@@ -172,29 +196,59 @@ test_bad(void **state)
 		{ WIRE("7:" SCGI1 ","), ERR_SYNTAX },
 		{ WIRE("17:" CL0 ","), ERR_SYNTAX },
 		{ WIRE("24:" SCGI1 CL0 ","), ERR_SYNTAX },
-		{ WIRE("24:CONTENT_LENGTH\0" "0\0" "SCGI\0" "2\0" ","),
+		{ WIRE("24:CONTENT_LENGTH\0"
+		       "0\0"
+		       "SCGI\0"
+		       "2\0"
+		       ","),
 		    ERR_SYNTAX },
-		{ WIRE("23:CONTENT_LENGTH\0" "\0" SCGI1 ","), ERR_SYNTAX },
-		{ WIRE("25:CONTENT_LENGTH\0" "-1\0" SCGI1 ","), ERR_SYNTAX },
-		{ WIRE("25:CONTENT_LENGTH\0" "1 \0" SCGI1 ","), ERR_SYNTAX },
-		{ WIRE("24:CONTENT_LENGTH\0" "x\0" SCGI1 ","), ERR_SYNTAX },
-		{ WIRE("44:CONTENT_LENGTH\0" "100000000000000000000\0" SCGI1
-		    ","), ERR_SYNTAX },
+		{ WIRE("23:CONTENT_LENGTH\0"
+		       "\0" SCGI1 ","),
+		    ERR_SYNTAX },
+		{ WIRE("25:CONTENT_LENGTH\0"
+		       "-1\0" SCGI1 ","),
+		    ERR_SYNTAX },
+		{ WIRE("25:CONTENT_LENGTH\0"
+		       "1 \0" SCGI1 ","),
+		    ERR_SYNTAX },
+		{ WIRE("24:CONTENT_LENGTH\0"
+		       "x\0" SCGI1 ","),
+		    ERR_SYNTAX },
+		{ WIRE("44:CONTENT_LENGTH\0"
+		       "100000000000000000000\0" SCGI1 ","),
+		    ERR_SYNTAX },
 		{ WIRE("41:" CL0 CL0 SCGI1 ","), ERR_SYNTAX },
 		{ WIRE("31:" CL0 SCGI1 SCGI1 ","), ERR_SYNTAX },
-		{ WIRE("32:" CL0 SCGI1 "A\0" "1\0" "A\0" "2\0" ","),
+		{ WIRE("32:" CL0 SCGI1 "A\0"
+		       "1\0"
+		       "A\0"
+		       "2\0"
+		       ","),
 		    ERR_SYNTAX },
-		{ WIRE("26:" CL0 SCGI1 "\0" "\0" ","), ERR_SYNTAX },
-		{ WIRE("26:" CL0 SCGI1 "A\0" ","), ERR_SYNTAX },
-		{ WIRE("27:" CL0 SCGI1 "A\0" "b" ","), ERR_SYNTAX },
-		{ WIRE("25:" CL0 SCGI1 "A" ","), ERR_SYNTAX },
+		{ WIRE("26:" CL0 SCGI1 "\0"
+		       "\0"
+		       ","),
+		    ERR_SYNTAX },
+		{ WIRE("26:" CL0 SCGI1 "A\0"
+		       ","),
+		    ERR_SYNTAX },
+		{ WIRE("27:" CL0 SCGI1 "A\0"
+		       "b"
+		       ","),
+		    ERR_SYNTAX },
+		{ WIRE("25:" CL0 SCGI1 "A"
+		       ","),
+		    ERR_SYNTAX },
 		/* the comma */
 		{ WIRE("24:" CL0 SCGI1 ";"), ERR_SYNTAX },
 		{ WIRE("23:" CL0 SCGI1 ","), ERR_SYNTAX },
 		/* the body */
-		{ WIRE("26:CONTENT_LENGTH\0" "101\0" SCGI1 ","), ERR_TOOBIG },
-		{ WIRE("41:CONTENT_LENGTH\0" "999999999999999999\0" SCGI1
-		    ","), ERR_TOOBIG },
+		{ WIRE("26:CONTENT_LENGTH\0"
+		       "101\0" SCGI1 ","),
+		    ERR_TOOBIG },
+		{ WIRE("41:CONTENT_LENGTH\0"
+		       "999999999999999999\0" SCGI1 ","),
+		    ERR_TOOBIG },
 	};
 	size_t i, step;
 
@@ -205,7 +259,8 @@ test_bad(void **state)
 
 			start(&f);
 			assert_int_equal(feed_steps(&f, bad[i].wire.ptr,
-			    bad[i].wire.len, step), CODEC_BAD);
+					     bad[i].wire.len, step),
+			    CODEC_BAD);
 			assert_int_equal(f.err, bad[i].err);
 			stop(&f);
 		}
@@ -216,14 +271,14 @@ test_bad(void **state)
 static void
 test_at_the_bounds(void **state)
 {
-	static const char head[] =
-	    "256:CONTENT_LENGTH\0" "100\0" SCGI1 "A";
+	static const char head[] = "256:CONTENT_LENGTH\0"
+				   "100\0" SCGI1 "A";
 	char wire[4 + 256 + 1 + 100];
 	struct fixture f;
 
 	(void)state;
 	memset(wire, 'x', sizeof(wire));
-	memcpy(wire, head, sizeof(head));	/* with the name's NUL */
+	memcpy(wire, head, sizeof(head)); /* with the name's NUL */
 	wire[4 + 255] = '\0';
 	wire[4 + 256] = ',';
 	start(&f);

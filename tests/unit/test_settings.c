@@ -50,8 +50,9 @@ time_of(const char *text)
 {
 	uint64_t ms;
 
-	return parse_time_ms((struct slice){ text, strlen(text) }, &ms) ? ms :
-	    UINT64_MAX;
+	return parse_time_ms((struct slice){ text, strlen(text) }, &ms)
+	    ? ms
+	    : UINT64_MAX;
 }
 
 static uint64_t
@@ -59,16 +60,29 @@ size_of(const char *text)
 {
 	uint64_t bytes;
 
-	return parse_size((struct slice){ text, strlen(text) }, &bytes) ?
-	    bytes : UINT64_MAX;
+	return parse_size((struct slice){ text, strlen(text) }, &bytes)
+	    ? bytes
+	    : UINT64_MAX;
 }
 
 static void
 test_times(void **state)
 {
 	static const char *const wrong[] = {
-		"", " ", "s", "-1", "+1", "1x", "1 x", "1.5s", "0x10", "40ss",
-		"99999999999999999999", "9223372036854775807y", "m1", "1,",
+		"",
+		" ",
+		"s",
+		"-1",
+		"+1",
+		"1x",
+		"1 x",
+		"1.5s",
+		"0x10",
+		"40ss",
+		"99999999999999999999",
+		"9223372036854775807y",
+		"m1",
+		"1,",
 	};
 
 	(void)state;
@@ -93,8 +107,15 @@ static void
 test_sizes(void **state)
 {
 	static const char *const wrong[] = {
-		"", "k", "1x", "1kk", "1 k", "-1", "1.5m",
-		"99999999999999999999", "9223372036854775807k",
+		"",
+		"k",
+		"1x",
+		"1kk",
+		"1 k",
+		"-1",
+		"1.5m",
+		"99999999999999999999",
+		"9223372036854775807k",
 	};
 
 	(void)state;
@@ -135,8 +156,7 @@ test_defaults(void **state)
 	assert_true(s.channel_info_on_publish);
 	assert_string_equal(s.message_template, "~text~");
 	assert_string_equal(s.content_type, "text/plain");
-	assert_string_equal(s.channel_deleted_message_text,
-	    "Channel deleted");
+	assert_string_equal(s.channel_deleted_message_text, "Channel deleted");
 	assert_string_equal(s.ping_message_text, " ");
 	assert_string_equal(s.allowed_origins, "");
 	assert_null(s.channels_path);
@@ -162,7 +182,8 @@ test_roles(void **state)
 	assert_int_equal(set("push_stream_publisher", "normal"), 0);
 	assert_false(s.admin);
 	assert_int_equal(set("push_stream_publisher", "root"), ERR_CONFIG);
-	assert_string_equal(why, "invalid push_stream_publisher mode value: "
+	assert_string_equal(why,
+	    "invalid push_stream_publisher mode value: "
 	    "root, accepted values (normal, admin)");
 	assert_int_equal(set("push_stream_subscriber", ""), 0);
 	assert_int_equal(s.role, ROLE_SUBSCRIBER);
@@ -170,8 +191,8 @@ test_roles(void **state)
 	assert_int_equal(set("push_stream_subscriber", "Long-Polling"), 0);
 	assert_int_equal(s.mode, MODE_LONG_POLLING);
 	assert_int_equal(set("push_stream_subscriber", "long"), ERR_CONFIG);
-	assert_non_null(strstr(why,
-	    "(streaming, polling, long-polling, eventsource, websocket)"));
+	assert_non_null(strstr(
+	    why, "(streaming, polling, long-polling, eventsource, websocket)"));
 	assert_int_equal(set("push_stream_websocket", ""), 0);
 	assert_int_equal(s.mode, MODE_WEBSOCKET);
 	assert_int_equal(set("push_stream_channels_statistics", ""), 0);
@@ -188,19 +209,16 @@ test_old_names(void **state)
 	(void)state;
 	assert_int_equal(set("push_stream_channel_id", "$arg_id"), 0);
 	assert_string_equal(s.channels_path, "$arg_id");
-	assert_int_equal(set("push_stream_broadcast_channel_prefix", "br_"),
-	    0);
+	assert_int_equal(set("push_stream_broadcast_channel_prefix", "br_"), 0);
 	assert_string_equal(s.wildcard_channel_prefix, "br_");
-	assert_int_equal(set("push_stream_broadcast_channel_max_qtd", "3"),
-	    0);
+	assert_int_equal(set("push_stream_broadcast_channel_max_qtd", "3"), 0);
 	assert_int_equal(s.wildcard_channel_max_qtd, 3);
-	assert_int_equal(set("push_stream_max_number_of_broadcast_channels",
-	    "4"), 0);
+	assert_int_equal(
+	    set("push_stream_max_number_of_broadcast_channels", "4"), 0);
 	assert_int_equal(s.max_number_of_wildcard_channels, 4);
-	assert_int_equal(set("push_stream_shared_memory_size", "32M"),
-	    SETTINGS_IGNORED);
-	assert_int_equal(set("push_stream_keepalive", "on"),
-	    SETTINGS_IGNORED);
+	assert_int_equal(
+	    set("push_stream_shared_memory_size", "32M"), SETTINGS_IGNORED);
+	assert_int_equal(set("push_stream_keepalive", "on"), SETTINGS_IGNORED);
 }
 
 static void
@@ -223,18 +241,17 @@ test_zero_and_blank(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(never_zero); i++) {
 		assert_int_equal(set(never_zero[i], "0"), ERR_CONFIG);
-		(void)snprintf(want, sizeof(want), "%s cannot be zero.",
-		    never_zero[i]);
+		(void)snprintf(
+		    want, sizeof(want), "%s cannot be zero.", never_zero[i]);
 		assert_string_equal(why, want);
 	}
 	assert_int_equal(set("push_stream_message_template", ""), ERR_CONFIG);
-	assert_string_equal(why,
-	    "push_stream_message_template cannot be blank.");
+	assert_string_equal(
+	    why, "push_stream_message_template cannot be blank.");
 	assert_int_equal(set("push_stream_header_template", ""), 0);
 	assert_string_equal(s.header_template, "");
 	/* Set to empty is not the same as not set. */
-	assert_int_equal(set("push_stream_last_received_message_time", ""),
-	    0);
+	assert_int_equal(set("push_stream_last_received_message_time", ""), 0);
 	assert_string_equal(s.last_time, "");
 }
 
@@ -244,22 +261,23 @@ test_wrong_values(void **state)
 	(void)state;
 	assert_int_equal(set("push_stream_nonsense", "1"), ERR_NOTFOUND);
 	assert_int_equal(set("push_stream_", "1"), ERR_NOTFOUND);
-	assert_int_equal(set("push_stream_store_message", "on"),
-	    ERR_NOTFOUND);
-	assert_int_equal(set("push_stream_store_messages", "yes"),
+	assert_int_equal(set("push_stream_store_message", "on"), ERR_NOTFOUND);
+	assert_int_equal(set("push_stream_store_messages", "yes"), ERR_CONFIG);
+	assert_int_equal(
+	    set("push_stream_max_number_of_channels", "-1"), ERR_CONFIG);
+	assert_int_equal(
+	    set("push_stream_max_number_of_channels", "4294967296"),
 	    ERR_CONFIG);
-	assert_int_equal(set("push_stream_max_number_of_channels", "-1"),
-	    ERR_CONFIG);
-	assert_int_equal(set("push_stream_max_number_of_channels",
-	    "4294967296"), ERR_CONFIG);
-	assert_int_equal(set("push_stream_max_number_of_channels",
-	    "4294967295"), 0);
+	assert_int_equal(
+	    set("push_stream_max_number_of_channels", "4294967295"), 0);
 	assert_int_equal(set("push_stream_message_ttl", "soon"), ERR_CONFIG);
-	assert_int_equal(set("push_stream_content_type", "a\r\nX: y"),
+	assert_int_equal(
+	    set("push_stream_content_type", "a\r\nX: y"), ERR_CONFIG);
+	assert_int_equal(
+	    settings_set(&s,
+		(struct slice){ "push_stream_header_template", 27 },
+		(struct slice){ "a\0b", 3 }, SETTINGS_GLOBAL, why),
 	    ERR_CONFIG);
-	assert_int_equal(settings_set(&s, (struct slice){
-	    "push_stream_header_template", 27 }, (struct slice){ "a\0b", 3 },
-	    SETTINGS_GLOBAL, why), ERR_CONFIG);
 	/* What was wrong has changed nothing. */
 	assert_false(s.store_messages);
 	assert_string_equal(s.content_type, "text/plain");
@@ -272,23 +290,28 @@ static void
 test_places(void **state)
 {
 	(void)state;
-	assert_int_equal(set_from("push_stream_message_ttl", "5",
-	    SETTINGS_PARAMETER), SETTINGS_IGNORED);
+	assert_int_equal(
+	    set_from("push_stream_message_ttl", "5", SETTINGS_PARAMETER),
+	    SETTINGS_IGNORED);
 	assert_non_null(strstr(why, "holdfast.conf"));
 	assert_int_equal(s.message_ttl_s, 86400);
 	/* Not even looked at. */
-	assert_int_equal(set_from("push_stream_message_ttl", "soon",
-	    SETTINGS_PARAMETER), SETTINGS_IGNORED);
-	assert_int_equal(set_from("push_stream_message_ttl", "5",
-	    SETTINGS_LOCATION), ERR_CONFIG);
-	assert_int_equal(set_from("push_stream_message_ttl", "5",
-	    SETTINGS_GLOBAL), 0);
+	assert_int_equal(
+	    set_from("push_stream_message_ttl", "soon", SETTINGS_PARAMETER),
+	    SETTINGS_IGNORED);
+	assert_int_equal(
+	    set_from("push_stream_message_ttl", "5", SETTINGS_LOCATION),
+	    ERR_CONFIG);
+	assert_int_equal(
+	    set_from("push_stream_message_ttl", "5", SETTINGS_GLOBAL), 0);
 	assert_int_equal(s.message_ttl_s, 5);
 	assert_int_equal(set_from("push_stream_header_template_file",
-	    "/etc/hostname", SETTINGS_PARAMETER), ERR_CONFIG);
+			     "/etc/hostname", SETTINGS_PARAMETER),
+	    ERR_CONFIG);
 	assert_string_equal(s.header_template, "");
-	assert_int_equal(set_from("push_stream_store_messages", "on",
-	    SETTINGS_PARAMETER), 0);
+	assert_int_equal(
+	    set_from("push_stream_store_messages", "on", SETTINGS_PARAMETER),
+	    0);
 	assert_true(s.store_messages);
 }
 
@@ -305,10 +328,12 @@ test_header_file(void **state)
 	assert_string_equal(s.header_template, "line\r\n");
 	assert_int_equal(close(fd), 0);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(set("push_stream_header_template_file", path),
-	    ERR_CONFIG);
-	(void)snprintf(value, sizeof(value), "unable to open file \"%s\" for "
-	    "header template", path);
+	assert_int_equal(
+	    set("push_stream_header_template_file", path), ERR_CONFIG);
+	(void)snprintf(value, sizeof(value),
+	    "unable to open file \"%s\" for "
+	    "header template",
+	    path);
 	assert_memory_equal(why, value, strlen(value));
 	assert_string_equal(s.header_template, "line\r\n");
 }
@@ -320,15 +345,16 @@ test_check(void **state)
 	assert_int_equal(settings_check(&s, why), 0);
 	assert_int_equal(set("push_stream_wildcard_channel_max_qtd", "5"), 0);
 	assert_int_equal(settings_check(&s, why), ERR_CONFIG);
-	assert_string_equal(why, "cannot set wildcard channel max qtd if "
+	assert_string_equal(why,
+	    "cannot set wildcard channel max qtd if "
 	    "push_stream_wildcard_channel_prefix is not set or blank.");
 	assert_int_equal(set("push_stream_wildcard_channel_prefix", "w"), 0);
 	assert_int_equal(settings_check(&s, why), 0);
-	assert_int_equal(set("push_stream_max_number_of_wildcard_channels",
-	    "4"), 0);
+	assert_int_equal(
+	    set("push_stream_max_number_of_wildcard_channels", "4"), 0);
 	assert_int_equal(settings_check(&s, why), ERR_CONFIG);
-	assert_int_equal(set("push_stream_max_number_of_wildcard_channels",
-	    "5"), 0);
+	assert_int_equal(
+	    set("push_stream_max_number_of_wildcard_channels", "5"), 0);
 	assert_int_equal(settings_check(&s, why), 0);
 }
 
@@ -345,14 +371,14 @@ test_table(void **state)
 			assert_string_not_equal(name, settings_name(i));
 	}
 	assert_true(n > 40);
-	assert_true(settings_names_role((struct slice){
-	    "push_stream_websocket", 21 }));
-	assert_false(settings_names_role((struct slice){
-	    "push_stream_compat", 18 }));
-	assert_true(settings_is_complex((struct slice){
-	    "push_stream_channel_id", 22 }));
-	assert_false(settings_is_complex((struct slice){
-	    "push_stream_content_type", 24 }));
+	assert_true(
+	    settings_names_role((struct slice){ "push_stream_websocket", 21 }));
+	assert_false(
+	    settings_names_role((struct slice){ "push_stream_compat", 18 }));
+	assert_true(settings_is_complex(
+	    (struct slice){ "push_stream_channel_id", 22 }));
+	assert_false(settings_is_complex(
+	    (struct slice){ "push_stream_content_type", 24 }));
 }
 
 int
@@ -362,18 +388,17 @@ main(void)
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_flags),
-		cmocka_unit_test_setup_teardown(test_defaults, setup,
-		    teardown),
+		cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_roles, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_old_names, setup,
-		    teardown),
-		cmocka_unit_test_setup_teardown(test_zero_and_blank, setup,
-		    teardown),
-		cmocka_unit_test_setup_teardown(test_wrong_values, setup,
-		    teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_old_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_zero_and_blank, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_wrong_values, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_places, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_header_file, setup,
-		    teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_header_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_check, setup, teardown),
 		cmocka_unit_test(test_table),
 	};

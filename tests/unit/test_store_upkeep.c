@@ -20,33 +20,33 @@
 
 #include "store/store_sqlite_priv.h"
 
-#define EPOCH		INT64_C(1700000000)
-#define CHANNELS	30
-#define KEPT_MAX	20000
+#define EPOCH INT64_C(1700000000)
+#define CHANNELS 30
+#define KEPT_MAX 20000
 
 struct kept {
-	uint64_t	cursor, id;
-	int64_t		expires;
+	uint64_t cursor, id;
+	int64_t expires;
 };
 
 struct world {
-	char		 folder[64], path[80], copy[80];
+	char folder[64], path[80], copy[80];
 	struct store_stats stats;
-	void		*be;
-	int64_t		 now_s;
-	int64_t		 ttl_s;		/* at least */
-	uint32_t	 seed;
+	void *be;
+	int64_t now_s;
+	int64_t ttl_s; /* at least */
+	uint32_t seed;
 
 	/* the model; channel 0 is not used */
-	struct kept	 kept[CHANNELS + 1][KEPT_MAX];
-	size_t		 n[CHANNELS + 1];
-	uint64_t	 id[CHANNELS + 1];
-	uint64_t	 published;
-	uint64_t	 last;
-	bool		 dropped[CHANNELS + 1];
+	struct kept kept[CHANNELS + 1][KEPT_MAX];
+	size_t n[CHANNELS + 1];
+	uint64_t id[CHANNELS + 1];
+	uint64_t published;
+	uint64_t last;
+	bool dropped[CHANNELS + 1];
 
 	/* what a copy told */
-	size_t		 told;
+	size_t told;
 };
 
 static int64_t
@@ -75,10 +75,10 @@ told_nothing(void *arg, const struct store_channel *c)
 static int
 open_path(struct world *w, const char *path, void **be)
 {
-	struct store_config cfg = {
-		.path = path, .sync = STORE_SYNC_OFF, .wall = world_wall,
-		.wall_arg = w
-	};
+	struct store_config cfg = { .path = path,
+		.sync = STORE_SYNC_OFF,
+		.wall = world_wall,
+		.wall_arg = w };
 
 	return store_sqlite.open(&cfg, &w->stats, be);
 }
@@ -167,7 +167,8 @@ read_all(void *be, uint64_t after, uint64_t upto, int64_t now_s)
 	op->u.read.max_bytes = 1 << 30;
 	for (uint32_t c = 0; c < CHANNELS; c++)
 		op->u.read.wants[c] = (struct store_want){
-		    .channel = c + 1, .by_position = true, .after = after };
+			.channel = c + 1, .by_position = true, .after = after
+		};
 	assert_int_equal(store_sqlite.read(be, &op->u.read, now_s), 0);
 	return op;
 }
@@ -185,8 +186,7 @@ check_read(struct world *w, void *be, uint64_t after)
 			if (m->expires <= w->now_s || m->cursor <= after)
 				continue;
 			assert_true(k < op->u.read.n_found);
-			assert_int_equal(op->u.read.found[k].cursor,
-			    m->cursor);
+			assert_int_equal(op->u.read.found[k].cursor, m->cursor);
 			assert_int_equal(op->u.read.found[k].id, m->id);
 			k++;
 		}
@@ -203,8 +203,8 @@ check_reads(struct world *w, void *be)
 
 	check_read(w, be, 0);
 	if (w->n[c] != 0)
-		check_read(w, be, w->kept[c][pick(w,
-		    (uint32_t)w->n[c])].cursor);
+		check_read(
+		    w, be, w->kept[c][pick(w, (uint32_t)w->n[c])].cursor);
 }
 
 static void
@@ -248,8 +248,7 @@ keep(struct world *w, uint64_t c, uint64_t cursor, int64_t expires,
 	w->kept[c][(*n)++] = (struct kept){ cursor, m->id, expires };
 	assert_true(m->trimmed <= *n);
 	*n -= m->trimmed;
-	memmove(w->kept[c], &w->kept[c][m->trimmed],
-	    *n * sizeof(struct kept));
+	memmove(w->kept[c], &w->kept[c][m->trimmed], *n * sizeof(struct kept));
 	assert_true(m->cap == 0 || *n <= m->cap);
 }
 
@@ -272,7 +271,9 @@ append(struct world *w, uint32_t cap)
 	a->keep = pick(w, 6) != 0;
 	for (uint32_t i = 0; i < n; i++)
 		a->members[i] = (struct store_member){
-			.channel = c + i, .id = ++w->id[c + i], .cap = cap,
+			.channel = c + i,
+			.id = ++w->id[c + i],
+			.cap = cap,
 			.name = { names + c + i, 1 },
 		};
 	assert_int_equal(store_sqlite.append(w->be, a, w->now_s), 0);
@@ -353,8 +354,8 @@ count(struct world *w, const char *sql)
 	sqlite3_stmt *st = NULL;
 	int64_t n;
 
-	assert_int_equal(sqlite3_prepare_v2(sq->db, sql, -1, &st, NULL),
-	    SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_prepare_v2(sq->db, sql, -1, &st, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
 	n = sqlite3_column_int64(st, 0);
 	(void)sqlite3_finalize(st);
@@ -396,11 +397,13 @@ test_round(void **state)
 	for (int64_t c = 1, sum = 0; c <= CHANNELS; c++) {
 		sum += (int64_t)w->n[c];
 		if (c == CHANNELS)
-			assert_int_equal(count(w,
-			    "SELECT count(*) FROM member"), sum);
+			assert_int_equal(
+			    count(w, "SELECT count(*) FROM member"), sum);
 	}
-	assert_int_equal(count(w, "SELECT count(*) FROM member"
-	    " WHERE channel IN (3, 17)"), 0);
+	assert_int_equal(count(w,
+			     "SELECT count(*) FROM member"
+			     " WHERE channel IN (3, 17)"),
+	    0);
 }
 
 /* Promise: the same while messages expire, indexed or not, in the middle of
@@ -453,11 +456,13 @@ test_buckets(void **state)
 	while (tidy(w))
 		continue;
 	check_copy(w);
-	assert_true(count(w, "SELECT count(DISTINCT bucket) FROM member")
-	    > 3);
-	assert_int_equal(count(w, "SELECT count(*) FROM member AS m WHERE"
-	    " EXISTS (SELECT * FROM member AS n WHERE n.bucket > m.bucket"
-	    " AND n.bucket <= m.cursor >> 24)"), 0);
+	assert_true(count(w, "SELECT count(DISTINCT bucket) FROM member") > 3);
+	assert_int_equal(
+	    count(w,
+		"SELECT count(*) FROM member AS m WHERE"
+		" EXISTS (SELECT * FROM member AS n WHERE n.bucket > m.bucket"
+		" AND n.bucket <= m.cursor >> 24)"),
+	    0);
 	w->now_s += 21 * 3600;
 	while (tidy(w))
 		continue;
@@ -479,7 +484,8 @@ test_purge(void **state)
 	while (tidy(w))
 		continue;
 	group(w, 300, 0);
-	shared = count(w, "SELECT count(*) FROM message"
+	shared = count(w,
+	    "SELECT count(*) FROM message"
 	    " WHERE length(members) > 16");
 	assert_true(shared > 10);
 	for (uint64_t c = 1; c <= CHANNELS; c++) {
@@ -508,12 +514,13 @@ test_rollback(void **state)
 	group(w, 100, 0);
 	assert_int_equal(store_sqlite.begin(w->be), 0);
 	op = store_op_append(msg_new("x", 1, NULL, NULL, w->now_s + 5), 2);
-	op->u.append.members[0] = (struct store_member){ .channel = 1,
-	    .id = 9999, .cap = 1 };
-	op->u.append.members[1] = (struct store_member){ .channel = 77,
-	    .id = 1, .name = { "new", 3 } };
-	assert_int_equal(store_sqlite.append(w->be, &op->u.append,
-	    w->now_s), 0);
+	op->u.append.members[0] =
+	    (struct store_member){ .channel = 1, .id = 9999, .cap = 1 };
+	op->u.append.members[1] = (struct store_member){
+		.channel = 77, .id = 1, .name = { "new", 3 }
+	};
+	assert_int_equal(
+	    store_sqlite.append(w->be, &op->u.append, w->now_s), 0);
 	assert_true(op->u.append.cursor > w->last);
 	w->last = op->u.append.cursor + 1;
 	store_sqlite.rollback(w->be);
@@ -522,8 +529,8 @@ test_rollback(void **state)
 	/* Channel 77 is as unknown as before. */
 	assert_int_equal(store_sqlite.begin(w->be), 0);
 	op->u.append.members[1].name.ptr = NULL;
-	assert_int_equal(store_sqlite.append(w->be, &op->u.append,
-	    w->now_s), ERR_NOTFOUND);
+	assert_int_equal(
+	    store_sqlite.append(w->be, &op->u.append, w->now_s), ERR_NOTFOUND);
 	store_sqlite.rollback(w->be);
 	store_op_free(&op);
 	group(w, 100, 0);
@@ -547,17 +554,18 @@ test_wal_bound(void **state)
 		char body[100000];
 
 		memset(body, 'x', sizeof(body));
-		op = store_op_append(msg_new(body, sizeof(body), NULL, NULL,
-		    EPOCH + 60), 1);
+		op = store_op_append(
+		    msg_new(body, sizeof(body), NULL, NULL, EPOCH + 60), 1);
 		op->u.append.members[0] = (struct store_member){
-			.channel = 1, .id = (uint64_t)i + 1,
+			.channel = 1,
+			.id = (uint64_t)i + 1,
 			.name = { "a", 1 },
 		};
 		assert_int_equal(store_sqlite.begin(w->be), 0);
-		assert_int_equal(store_sqlite.append(w->be, &op->u.append,
-		    w->now_s), 0);
-		assert_int_equal(store_sqlite.commit(w->be, w->now_s,
-		    &reserved), 0);
+		assert_int_equal(
+		    store_sqlite.append(w->be, &op->u.append, w->now_s), 0);
+		assert_int_equal(
+		    store_sqlite.commit(w->be, w->now_s, &reserved), 0);
 		store_op_free(&op);
 		(void)tidy(w);
 		assert_int_equal(stat(wal, &st), 0);
@@ -570,18 +578,18 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_round, world_setup,
-		    world_teardown),
-		cmocka_unit_test_setup_teardown(test_expiry, world_setup,
-		    world_teardown),
-		cmocka_unit_test_setup_teardown(test_buckets, world_setup,
-		    world_teardown),
-		cmocka_unit_test_setup_teardown(test_purge, world_setup,
-		    world_teardown),
-		cmocka_unit_test_setup_teardown(test_rollback, world_setup,
-		    world_teardown),
-		cmocka_unit_test_setup_teardown(test_wal_bound, world_setup,
-		    world_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_round, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_expiry, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_buckets, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_purge, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_rollback, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_wal_bound, world_setup, world_teardown),
 	};
 
 	return cmocka_run_group_tests_name("store_upkeep", tests, NULL, NULL);

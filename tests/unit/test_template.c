@@ -12,7 +12,7 @@
 
 #include "api/template.h"
 
-#define S(text)	((struct slice){ text, sizeof(text) - 1 })
+#define S(text) ((struct slice){ text, sizeof(text) - 1 })
 
 static const struct template_values values = {
 	.id = 1,
@@ -34,8 +34,8 @@ assert_renders(const char *text, enum compat compat,
 	assert_non_null(t);
 	buf_init(&b, 4096);
 	assert_int_equal(template_render(t, v, &b), 0);
-	if (b.len != want.len || (b.len != 0 &&
-	    memcmp(b.data, want.ptr, b.len) != 0))
+	if (b.len != want.len ||
+	    (b.len != 0 && memcmp(b.data, want.ptr, b.len) != 0))
 		fail_msg("\"%s\" made \"%.*s\"", text, (int)b.len, b.data);
 	buf_release(&b);
 	template_free(&t);
@@ -47,14 +47,13 @@ static void
 test_all_placeholders(void **state)
 {
 	static const char all[] = "{~id~|~channel~|~text~|~tag~|~time~|"
-	    "~event-id~|~event-type~|~size~}\r\n";
+				  "~event-id~|~event-type~|~size~}\r\n";
 
 	(void)state;
 	assert_renders(all, COMPAT_0_6_0, &values,
 	    S("{1|st1|hi ~tag~ \"x\"|1|Sun, 22 Nov 2026 18:51:34 GMT|eid7|et9|"
-	    "12}\r\n"));
-	assert_renders("~text~", COMPAT_0_4_0, &values,
-	    S("hi ~tag~ \"x\""));
+	      "12}\r\n"));
+	assert_renders("~text~", COMPAT_0_4_0, &values, S("hi ~tag~ \"x\""));
 }
 
 /* Deleted and timed out: negative ids, no channel, the epoch. */
@@ -62,18 +61,21 @@ static void
 test_special_messages(void **state)
 {
 	static const char all[] = "{~id~|~channel~|~text~|~tag~|~time~|"
-	    "~event-id~|~event-type~|~size~}";
+				  "~event-id~|~event-type~|~size~}";
 	struct template_values v = { .id = MESSAGE_ID_DELETED,
-	    .channel = S("st1"), .text = S("Channel deleted") };
+		.channel = S("st1"),
+		.text = S("Channel deleted") };
 
 	(void)state;
-	assert_renders(all, COMPAT_0_6_0, &v, S("{-2|st1|Channel deleted|0|"
-	    "Thu, 01 Jan 1970 00:00:00 GMT|||15}"));
+	assert_renders(all, COMPAT_0_6_0, &v,
+	    S("{-2|st1|Channel deleted|0|"
+	      "Thu, 01 Jan 1970 00:00:00 GMT|||15}"));
 	v.id = MESSAGE_ID_TIMED_OUT;
 	v.channel = S("");
 	v.text = S("Timed out");
-	assert_renders(all, COMPAT_0_6_0, &v, S("{-3||Timed out|0|"
-	    "Thu, 01 Jan 1970 00:00:00 GMT|||9}"));
+	assert_renders(all, COMPAT_0_6_0, &v,
+	    S("{-3||Timed out|0|"
+	      "Thu, 01 Jan 1970 00:00:00 GMT|||9}"));
 }
 
 /* Case is ignored since 0.5.0, ~size~ is known since 0.5.2. */
@@ -81,8 +83,8 @@ static void
 test_versions(void **state)
 {
 	(void)state;
-	assert_renders("~TEXT~~Id~", COMPAT_0_6_0, &values,
-	    S("hi ~tag~ \"x\"1"));
+	assert_renders(
+	    "~TEXT~~Id~", COMPAT_0_6_0, &values, S("hi ~tag~ \"x\"1"));
 	assert_renders("~TEXT~~id~", COMPAT_0_4_0, &values, S("~TEXT~1"));
 	assert_renders("~size~", COMPAT_0_6_0, &values, S("12"));
 	assert_renders("~size~", COMPAT_0_4_0, &values, S("~size~"));
@@ -111,8 +113,7 @@ test_binary(void **state)
 
 	(void)state;
 	v.text = S("a\0b\xff");
-	assert_renders("<~text~|~size~>", COMPAT_0_6_0, &v,
-	    S("<a\0b\xff|4>"));
+	assert_renders("<~text~|~size~>", COMPAT_0_6_0, &v, S("<a\0b\xff|4>"));
 }
 
 /* An answer that would pass its bound is an error, not a short answer. */

@@ -16,7 +16,8 @@ static void
 add(struct params *p, const char *name, const char *value)
 {
 	assert_int_equal(params_add(p, (struct slice){ name, strlen(name) },
-	    (struct slice){ value, strlen(value) }), 0);
+			     (struct slice){ value, strlen(value) }),
+	    0);
 }
 
 static int
@@ -54,8 +55,8 @@ assert_expands(const struct params *p, const char *text, const char *want)
 	assert_int_equal(vars_expand(p, t, &b), 0);
 	if (b.len != strlen(want) ||
 	    (b.len != 0 && memcmp(b.data, want, b.len) != 0))
-		fail_msg("\"%s\" became \"%.*s\", not \"%s\"", text,
-		    (int)b.len, b.data, want);
+		fail_msg("\"%s\" became \"%.*s\", not \"%s\"", text, (int)b.len,
+		    b.data, want);
 	buf_release(&b);
 }
 
@@ -73,10 +74,10 @@ test_known(void **state)
 	assert_expands(p, "$uri", "/bitrix/sub");
 	assert_expands(p, "$document_uri$request_method", "/bitrix/subGET");
 	assert_expands(p, "$request_uri", "/bitrix/sub?q");
-	assert_expands(p, "$args",
-	    "CHANNEL_ID=a/b&tag=12&empty=&Tag=99&x=$uri&y");
-	assert_expands(p, "$query_string",
-	    "CHANNEL_ID=a/b&tag=12&empty=&Tag=99&x=$uri&y");
+	assert_expands(
+	    p, "$args", "CHANNEL_ID=a/b&tag=12&empty=&Tag=99&x=$uri&y");
+	assert_expands(
+	    p, "$query_string", "CHANNEL_ID=a/b&tag=12&empty=&Tag=99&x=$uri&y");
 	assert_expands(p, "$remote_addr", "10.1.2.3");
 	assert_expands(p, "$host", "example.org");
 	assert_expands(p, "$http_if_none_match", "W/7");
@@ -110,8 +111,20 @@ static void
 test_unknown(void **state)
 {
 	static const char *const wrong[] = {
-		"$", "a$", "$ ", "$unknown", "$arg_", "$http_", "${uri",
-		"${}", "${ur i}", "$URI", "$cookie_a", "$arg-x", "$1", "$-",
+		"$",
+		"a$",
+		"$ ",
+		"$unknown",
+		"$arg_",
+		"$http_",
+		"${uri",
+		"${}",
+		"${ur i}",
+		"$URI",
+		"$cookie_a",
+		"$arg-x",
+		"$1",
+		"$-",
 	};
 	struct buf b;
 
@@ -134,10 +147,8 @@ test_query_arg(void **state)
 
 	(void)state;
 	assert_true(slice_is(query_arg(query, (struct slice){ "a", 1 }), "2"));
-	assert_true(slice_is(query_arg(query, (struct slice){ "AB", 2 }),
-	    "1"));
-	assert_true(slice_is(query_arg(query, (struct slice){ "ba", 2 }),
-	    "4"));
+	assert_true(slice_is(query_arg(query, (struct slice){ "AB", 2 }), "1"));
+	assert_true(slice_is(query_arg(query, (struct slice){ "ba", 2 }), "4"));
 	assert_null(query_arg(query, (struct slice){ "b", 1 }).ptr);
 	assert_null(query_arg(query, (struct slice){ "c", 1 }).ptr);
 	v = query_arg(query, (struct slice){ "d", 1 });
@@ -154,8 +165,8 @@ test_bound(void **state)
 	struct buf b;
 
 	buf_init(&b, 10);
-	assert_int_equal(vars_expand(*state, (struct slice){ "$uri", 4 }, &b),
-	    ERR_TOOBIG);
+	assert_int_equal(
+	    vars_expand(*state, (struct slice){ "$uri", 4 }, &b), ERR_TOOBIG);
 	buf_release(&b);
 }
 
