@@ -41,8 +41,10 @@ connect_to(const char *path)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
 		return fd;
-	(void)fprintf(stderr, "holdfastctl: %s: %s; is holdfastd running?\n",
-	    path, strerror(errno));
+	(void)fprintf(stderr, "holdfastctl: %s: %s; %s\n", path,
+	    strerror(errno),
+	    errno == EACCES ? "ask as root or as the daemon's user"
+			    : "is holdfastd running?");
 	if (fd >= 0)
 		(void)close(fd);
 	return -1;

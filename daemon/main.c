@@ -270,7 +270,7 @@ daemon_main(const char *conf_path)
 	if (err == 0)
 		status = loop_run(&d);
 	else
-		log_at(LOG_ERROR, "not started: %s", err_text(err));
+		log_at(LOG_ERROR, "not started");
 	daemon_stop(&d);
 	return status;
 }
@@ -281,8 +281,8 @@ daemon_check(const char *conf_path, bool dump)
 	struct conf *c;
 
 	if (conf_read(conf_path, &c) != 0) {
-		(void)fprintf(
-		    stderr, "%s: the configuration is wrong\n", conf_path);
+		(void)fprintf(stderr, "%s: not a configuration to start with\n",
+		    conf_path);
 		return 1;
 	}
 	if (dump)
