@@ -13,23 +13,27 @@ CREATE TABLE state (
 	one		INTEGER PRIMARY KEY CHECK (one = 1),
 	reserved	INTEGER NOT NULL,	-- no position beyond it was given
 	indexed		INTEGER NOT NULL,	-- member and channel are complete up to this cursor
+	horizon		INTEGER NOT NULL,	-- no message up to `indexed` expires later
 	next_channel	INTEGER NOT NULL,	-- first channel number never given
 	published	INTEGER NOT NULL	-- all messages but those in message beyond `indexed`
 );
-INSERT INTO state VALUES (1, 0, 0, 1, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 1, 0);
 
 -- The log.  cursor = unix seconds << 24 | tag; a message in n channels takes
 -- the cursors cursor .. cursor + n - 1.
 CREATE TABLE message (
 	cursor		INTEGER PRIMARY KEY,
 	expires		INTEGER NOT NULL,	-- unix seconds
-	sum		INTEGER NOT NULL,	-- CRC-32 of all other columns
+	early		INTEGER NOT NULL,	-- 1: it expires before one that came before it
+	sum		INTEGER NOT NULL,	-- CRC-32 of all other columns but `early`
 	members		BLOB NOT NULL,		-- n times (channel, id), 8 bytes each, big-endian
 	event_id	BLOB,			-- NULL: not given
 	event_type	BLOB,
 	body		BLOB NOT NULL
 );
-CREATE INDEX message_expires ON message (expires);
+-- Most messages expire in the order in which they came, and the log is that
+-- order; only the others need an index.
+CREATE INDEX message_early ON message (expires) WHERE early;
 
 -- A channel's messages.  The bucket comes first, so that new rows go to few
 -- pages, however many channels and messages there are: it spans an hour at

@@ -170,7 +170,7 @@ api_abandon(struct api *a, struct request *r)
 		a->stats->parked--;
 		hub_unsubscribe(a->hub, &w->on.sub);
 	} else {
-		hub_forget(a->hub, w->on.token);
+		hub_forget(&w->on.done);
 	}
 	(void)wait_call(w);
 	wait_free(&w);

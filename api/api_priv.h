@@ -57,8 +57,8 @@ struct wait_state {
 	struct request *request;
 	struct endpoint *endpoint;
 	union {
-		struct sub *sub; /* WAIT_READER */
-		uint64_t token;	 /* WAIT_PUBLISH, WAIT_DELETE */
+		struct sub *sub;      /* WAIT_READER */
+		struct hub_wait done; /* WAIT_PUBLISH, WAIT_DELETE */
 	} on;
 	/* WAIT_READER: where a poll's client stands, for its 304 */
 	int64_t own_time; /* -1: not given */

@@ -179,8 +179,9 @@ publisher_post(struct call *c)
 		err = ERR_NOMEM;
 	} else {
 		w->format = info_format_of(c->query.accept);
-		err = hub_publish(a->hub, a->channels, a->path.n, msg, keep,
-		    publish_done, w, &w->on.token);
+		w->on.done = (struct hub_wait){ publish_done, w, NULL };
+		err = hub_publish(
+		    a->hub, a->channels, a->path.n, msg, keep, &w->on.done);
 	}
 	if (err == 0) {
 		request_shed(c->request);
@@ -223,8 +224,8 @@ publisher_delete(struct call *c)
 		call_error(c, ERR_NOMEM);
 		return;
 	}
-	err = hub_delete(
-	    a->hub, a->channels, n, text, delete_done, w, &w->on.token);
+	w->on.done = (struct hub_wait){ delete_done, w, NULL };
+	err = hub_delete(a->hub, a->channels, n, text, &w->on.done);
 	if (err != 0) {
 		(void)wait_call(w);
 		wait_free(&w);

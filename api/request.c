@@ -3,6 +3,8 @@
 
 #define PARAMS_MAX 512	  /* pairs; nginx sends about 30, */
 #define PARAMS_BYTES 1536 /* of about this many bytes */
+#define SPARE_PARAMS 4096
+#define SPARE_BODY 16384
 
 void
 params_init(struct params *p, size_t max_bytes)
@@ -34,7 +36,7 @@ params_add(struct params *p, struct slice name, struct slice value)
 	if (p->n == PARAMS_MAX || name.len > UINT32_MAX ||
 	    value.len > UINT32_MAX || at > UINT32_MAX)
 		return ERR_TOOBIG;
-	if (p->n == 0 && p->raw.max >= PARAMS_BYTES) {
+	if (p->raw.cap == 0 && p->raw.max >= PARAMS_BYTES) {
 		err = buf_reserve(&p->raw, PARAMS_BYTES);
 		if (err != 0)
 			return err;
@@ -69,13 +71,30 @@ params_get(const struct params *p, const char *name)
 	return (struct slice){ NULL, 0 };
 }
 
+/* Not worth keeping: nothing there, or more than usual. */
+static bool
+is_spare(const struct request *r)
+{
+	return r->params.list != NULL && r->params.raw.cap <= SPARE_PARAMS &&
+	    r->body.cap <= SPARE_BODY;
+}
+
 void
 request_init(struct request *r, const struct request_ops *ops,
-    size_t max_params, size_t max_body)
+    size_t max_params, size_t max_body, struct request_spares *spares)
 {
 	r->ops = ops;
+	r->spares = spares;
 	params_init(&r->params, max_params);
 	buf_init(&r->body, max_body);
+	if (spares != NULL && spares->n != 0) {
+		const struct request_memory *m = &spares->at[--spares->n];
+
+		r->params = m->params;
+		r->params.raw.max = max_params;
+		r->body = m->body;
+		r->body.max = max_body;
+	}
 	r->wait = NULL;
 	r->control = false;
 }
@@ -83,6 +102,28 @@ request_init(struct request *r, const struct request_ops *ops,
 void
 request_shed(struct request *r)
 {
+	struct request_spares *s = r->spares;
+
+	if (s != NULL && s->n < REQUEST_SPARES && is_spare(r)) {
+		buf_clear(&r->params.raw);
+		r->params.n = 0;
+		buf_clear(&r->body);
+		s->at[s->n++] = (struct request_memory){ r->params, r->body };
+		params_init(&r->params, r->params.raw.max);
+		buf_init(&r->body, r->body.max);
+		return;
+	}
 	params_release(&r->params);
 	buf_release(&r->body);
+}
+
+void
+request_spares_release(struct request_spares *s)
+{
+	while (s->n != 0) {
+		struct request_memory *m = &s->at[--s->n];
+
+		params_release(&m->params);
+		buf_release(&m->body);
+	}
 }

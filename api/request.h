@@ -38,8 +38,23 @@ struct params {
 	uint32_t n, cap;
 };
 
+/*
+ * Memory of requests that were shed, for those to come.  Owner: the gateway,
+ * which outlives its requests.
+ */
+#define REQUEST_SPARES 64
+
+struct request_spares {
+	unsigned n;
+	struct request_memory {
+		struct params params;
+		struct buf body;
+	} at[REQUEST_SPARES];
+};
+
 struct request {
 	const struct request_ops *ops;
+	struct request_spares *spares; /* or NULL */
 	struct params params;
 	struct buf body;
 	/* the api's: what it waits for */
@@ -69,8 +84,9 @@ param_value(const struct params *p, const struct param *q)
 }
 
 void request_init(struct request *r, const struct request_ops *ops,
-    size_t max_params, size_t max_body);
-/* Free parameters and body: a parked request needs neither. */
+    size_t max_params, size_t max_body, struct request_spares *spares);
+/* Give up parameters and body: a parked request needs neither. */
 void request_shed(struct request *r);
+void request_spares_release(struct request_spares *s);
 
 #endif

@@ -67,9 +67,12 @@ buf_append(struct buf *b, const void *data, size_t len)
 
 	if (len == 0)
 		return 0;
-	err = buf_reserve(b, len);
-	if (err != 0)
-		return err;
+	/* A request is made of a hundred small ones that fit. */
+	if (len > b->cap - b->len || len > b->max - b->len) {
+		err = buf_reserve(b, len);
+		if (err != 0)
+			return err;
+	}
 	memcpy(b->data + b->len, data, len);
 	b->len += len;
 	return 0;

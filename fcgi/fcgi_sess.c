@@ -122,8 +122,8 @@ req_new(struct fcgi_sess *s, uint16_t id)
 			free(q);
 		return NULL;
 	}
-	request_init(
-	    &q->r, &request_ops, gw->limits.max_params, gw->limits.max_body);
+	request_init(&q->r, &request_ops, gw->limits.max_params,
+	    gw->limits.max_body, &gw->spares);
 	q->r.control = s->conn.control;
 	q->sess = s;
 	q->id = id;

@@ -73,6 +73,7 @@ gateway_free(struct gateway **gwp)
 	gateway_reap(gw);
 	assert(TAILQ_EMPTY(&gw->dues) && gw->requests == 0);
 	(void)event_del(&gw->due_timer);
+	request_spares_release(&gw->spares);
 	free(gw);
 }
 

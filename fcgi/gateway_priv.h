@@ -31,6 +31,7 @@ struct gateway {
 	bool draining;
 	TAILQ_HEAD(, due) dues; /* oldest first */
 	struct event due_timer;
+	struct request_spares spares;
 	uint64_t closes[CONN_CLOSE_COUNT];
 	struct log_limit close_log[CONN_CLOSE_COUNT];
 	char input[GATEWAY_INPUT]; /* of this wake's read */

@@ -153,8 +153,8 @@ scgi_sess_new(struct gateway *gw, int fd, bool control)
 		free(s);
 		return NULL;
 	}
-	request_init(
-	    &s->r, &request_ops, gw->limits.max_params, gw->limits.max_body);
+	request_init(&s->r, &request_ops, gw->limits.max_params,
+	    gw->limits.max_body, &gw->spares);
 	s->r.control = control;
 	scgi_reader_init(&in->reader, gw->limits.max_params);
 	gateway_due_add(gw, &in->due, &s->conn);

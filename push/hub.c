@@ -66,7 +66,6 @@ hub_new(struct store *store, struct stats *stats, struct hub **out)
 	hash_key_init(&h->hash_key);
 	map_init(&h->names);
 	map_init(&h->numbers);
-	map_init(&h->pending);
 	map_init(&h->readings);
 	TAILQ_INIT(&h->idle);
 	heap_init(&h->deadlines);
@@ -89,7 +88,6 @@ void
 hub_free(struct hub **hp)
 {
 	struct hub *h = *hp;
-	struct pending *p;
 	struct channel *c;
 	struct sub *s;
 	size_t at;
@@ -110,13 +108,8 @@ hub_free(struct hub **hp)
 	}
 	for (at = 0; (c = map_walk(&h->numbers, &at)) != NULL;)
 		free(c);
-	for (at = 0; (p = map_walk(&h->pending, &at)) != NULL;) {
-		free(p->text);
-		free(p);
-	}
 	map_release(&h->names);
 	map_release(&h->numbers);
-	map_release(&h->pending);
 	map_release(&h->readings);
 	heap_release(&h->deadlines);
 	free(h);
@@ -224,50 +217,22 @@ hub_next_ms(const struct hub *h)
 	return next;
 }
 
-static struct pending *
-pending_new(struct hub *h, hub_done_f *done, void *arg, uint64_t *token)
-{
-	struct pending *p = calloc(1, sizeof(*p));
-
-	if (p == NULL)
-		return NULL;
-	p->done = done;
-	p->arg = arg;
-	if (map_put(&h->pending, h->next_token, p) != 0) {
-		free(p);
-		return NULL;
-	}
-	*token = h->next_token++;
-	return p;
-}
-
+/* The wait's owner is told, unless it has gone. */
 static void
-pending_free(struct pending **p)
+wait_end(struct hub_wait *w, int err)
 {
-	if (*p != NULL)
-		free((*p)->text);
-	free(*p);
-	*p = NULL;
-}
-
-static void
-pending_call(struct pending **pp, int err)
-{
-	hub_done_f *done = (*pp)->done;
-	void *arg = (*pp)->arg;
-
-	pending_free(pp);
-	if (done != NULL)
-		done(arg, err);
+	if (w == NULL)
+		return;
+	w->home = NULL;
+	w->done(w->arg, err);
 }
 
 void
-hub_forget(struct hub *h, uint64_t token)
+hub_forget(struct hub_wait *w)
 {
-	struct pending *p = map_get(&h->pending, token);
-
-	if (p != NULL)
-		p->done = NULL;
+	if (w->home != NULL)
+		*w->home = NULL;
+	w->home = NULL;
 }
 
 /* One channel's share of a publish that is about to be queued. */
@@ -299,10 +264,9 @@ publish_undo(struct hub *h, struct store_append *a)
 
 int
 hub_publish(struct hub *h, struct channel *const *channels, uint32_t n,
-    struct msg *msg, bool keep, hub_done_f *done, void *arg, uint64_t *token)
+    struct msg *msg, bool keep, struct hub_wait *wait)
 {
 	struct store_op *op;
-	struct pending *p;
 	int err;
 
 	op = store_op_append(msg, n);
@@ -310,12 +274,6 @@ hub_publish(struct hub *h, struct channel *const *channels, uint32_t n,
 		msg_unref(&msg);
 		return ERR_NOMEM;
 	}
-	p = pending_new(h, done, arg, token);
-	if (p == NULL) {
-		store_op_free(&op);
-		return ERR_NOMEM;
-	}
-	op->token = *token;
 	op->u.append.keep = keep;
 	op->u.append.floor = h->given;
 	for (uint32_t i = 0; i < n; i++)
@@ -323,11 +281,12 @@ hub_publish(struct hub *h, struct channel *const *channels, uint32_t n,
 	err = store_submit(h->store, op);
 	if (err != 0) {
 		publish_undo(h, &op->u.append);
-		(void)map_remove(&h->pending, *token);
-		pending_free(&p);
 		store_op_free(&op);
 		return err;
 	}
+	op->caller = wait;
+	if (wait != NULL)
+		wait->home = (struct hub_wait **)&op->caller;
 	if (h->inflight++ == 0)
 		h->floor = h->given;
 	return 0;
@@ -390,40 +349,37 @@ publish_deliver(struct hub *h, const struct store_append *a)
 static void
 publish_done(struct hub *h, struct store_op *op)
 {
-	struct pending *p = map_remove(&h->pending, op->token);
-
 	h->inflight--;
 	if (op->err != 0) {
 		publish_failed(h, &op->u.append);
-		pending_call(&p, op->err);
+		wait_end(op->caller, op->err);
 		return;
 	}
 	publish_visible(h, &op->u.append);
-	pending_call(&p, 0);
+	wait_end(op->caller, 0);
 	publish_deliver(h, &op->u.append);
 }
 
 int
 hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
-    struct slice text, hub_done_f *done, void *arg, uint64_t *token)
+    struct slice text, struct hub_wait *wait)
 {
+	struct deletion *del = malloc(sizeof(*del) + text.len);
+	struct store_op *op = store_op_drop(n);
 	struct store_drop *drop;
-	struct store_op *op;
-	struct pending *p;
 	int err;
 
-	op = store_op_drop(n);
-	if (op == NULL)
+	if (op == NULL || del == NULL) {
+		free(del);
+		store_op_free(&op);
 		return ERR_NOMEM;
-	p = pending_new(h, done, arg, token);
-	if (p == NULL)
-		goto nomem;
-	p->text_len = text.len;
-	p->text = malloc(text.len + 1);
-	if (p->text == NULL)
-		goto nomem;
-	memcpy(p->text, text.ptr, text.len);
-	op->token = *token;
+	}
+	del->wait = wait;
+	wait->home = &del->wait;
+	del->text_len = text.len;
+	if (text.len != 0)
+		memcpy(del->text, text.ptr, text.len);
+	op->caller = del;
 	drop = &op->u.drop;
 	drop->n = 0;
 	for (uint32_t i = 0; i < n; i++) {
@@ -434,14 +390,8 @@ hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
 	}
 	err = store_submit(h->store, op);
 	assert(err == 0); /* drops are always taken */
+	h->deleting++;
 	return 0;
-nomem:
-	if (p != NULL) {
-		(void)map_remove(&h->pending, *token);
-		pending_free(&p);
-	}
-	store_op_free(&op);
-	return ERR_NOMEM;
 }
 
 /* It could not be dropped: the name leads to it again, if it is still free. */
@@ -460,11 +410,11 @@ delete_undone(struct hub *h, struct channel *c)
 static void
 delete_done(struct hub *h, struct store_op *op)
 {
-	struct pending *p;
+	struct deletion *del = op->caller;
 
-	if (op->token == 0)
+	if (del == NULL)
 		return; /* collected for inactivity */
-	p = map_remove(&h->pending, op->token);
+	h->deleting--;
 	for (uint32_t i = 0; i < op->u.drop.n; i++) {
 		struct channel *c =
 		    map_get(&h->numbers, op->u.drop.channels[i]);
@@ -472,11 +422,12 @@ delete_done(struct hub *h, struct store_op *op)
 		if (op->err != 0 && delete_undone(h, c))
 			continue;
 		sub_channel_deleted(
-		    h, c, (struct slice){ p->text, p->text_len });
+		    h, c, (struct slice){ del->text, del->text_len });
 		h->stats->stored_messages -= c->stored;
 		channel_free(h, c);
 	}
-	pending_call(&p, op->err);
+	wait_end(del->wait, op->err);
+	free(del);
 }
 
 static void
@@ -524,5 +475,5 @@ hub_store_done(void *arg, struct store_op *op)
 bool
 hub_busy(const struct hub *h)
 {
-	return h->pending.count != 0 || h->readings.count != 0;
+	return h->inflight != 0 || h->deleting != 0 || h->readings.count != 0;
 }

@@ -57,27 +57,36 @@ bool hub_is_wildcard(const struct hub *h, struct slice name);
 /* Find or make.  ERR_LIMIT: one channel too many. */
 int hub_open(struct hub *h, struct slice name, struct channel **out) MUST_CHECK;
 
-/* Called once, after commit or failure; not if hub_forget() came first. */
+/*
+ * Someone who waits for a publish or a deletion; owner: the caller, who fills
+ * done and arg.  `done` is called once, after commit or failure, and not if
+ * hub_forget() came first; until either the wait has to stay where it is.
+ */
 typedef void hub_done_f(void *arg, int err);
+
+struct hub_wait {
+	hub_done_f *done;
+	void *arg;
+	struct hub_wait **home; /* the hub's: what leads here, or NULL */
+};
 
 /*
  * Publish to n channels, in order, each copy with its own id and cursor.
- * keep: for later readers too.  Takes the caller's reference of msg.  *token
- * names the pending publish.  ERR_BUSY, ERR_NOMEM: nothing was queued.
+ * keep: for later readers too.  Takes the caller's reference of msg.
+ * wait NULL: nobody does.  ERR_BUSY, ERR_NOMEM: nothing was queued.
  */
 int hub_publish(struct hub *h, struct channel *const *channels, uint32_t n,
-    struct msg *msg, bool keep, hub_done_f *done, void *arg,
-    uint64_t *token) MUST_CHECK;
+    struct msg *msg, bool keep, struct hub_wait *wait) MUST_CHECK;
 
 /*
  * Delete n channels (n >= 1; duplicates allowed).  They leave the index at
  * once; when that is durable their readers are told `text`, then `done`.
  */
 int hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
-    struct slice text, hub_done_f *done, void *arg, uint64_t *token) MUST_CHECK;
+    struct slice text, struct hub_wait *wait) MUST_CHECK;
 
 /* The one who waits for this publish or deletion has gone. */
-void hub_forget(struct hub *h, uint64_t token);
+void hub_forget(struct hub_wait *wait);
 
 /*
  * Read n channels, each with its number of last messages wanted (0: by

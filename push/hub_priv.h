@@ -19,7 +19,6 @@ struct hub {
 	struct hash_key hash_key;
 	struct map names;    /* hash of the name -> channel chain */
 	struct map numbers;  /* number -> channel, deleted ones too */
-	struct map pending;  /* token -> struct pending */
 	struct map readings; /* token -> struct sub */
 	uint64_t next_channel;
 	uint64_t next_token;
@@ -33,16 +32,15 @@ struct hub {
 	uint64_t floor;	    /* `given` when the oldest publish of
 					 * those on their way was queued */
 	uint32_t inflight;  /* publishes on their way */
+	uint32_t deleting;  /* deletions that somebody asked for */
 	bool reserving;
 };
 
-/* Someone who waits for a publish or a deletion. */
-struct pending {
-	hub_done_f *done;
-	void *arg;
-	/* deletions only */
-	char *text;
+/* What a deletion that somebody asked for needs when it is durable. */
+struct deletion {
+	struct hub_wait *wait; /* NULL: who asked has gone */
 	size_t text_len;
+	char text[];
 };
 
 /* channel.c */

@@ -130,7 +130,8 @@ struct store_collected {
 struct store_op {
 	enum store_kind kind;
 	int err;		/* out */
-	uint64_t token;		/* the caller's, untouched */
+	uint64_t token;		/* the caller's, untouched, */
+	void *caller;		/* and so is this */
 	size_t bytes;		/* its share of queue_bytes */
 	_Atomic bool cancelled; /* see store_cancel() */
 	struct store_op *next;	/* of whoever owns it */

@@ -88,29 +88,72 @@ compare_rows(const void *a, const void *b)
 	return x->row < y->row ? -1 : x->row > y->row;
 }
 
+/* Those that expire before others that came before them. */
 static int
-gather_slice(struct sq *sq, struct sq_expiry *x, size_t room)
+gather_early(struct sq *sq, struct sq_expiry *x, size_t room)
 {
-	sqlite3_stmt *st = sq->st.at[STMT_MESSAGE_EXPIRED];
+	sqlite3_stmt *st = sq->st.at[STMT_MESSAGE_EARLY];
 	size_t n = 0;
 	int err = 0, code;
 
 	STMT_BIND(st, (uint64_t)x->now_s, x->after_s, x->after_row, room);
-	while ((code = sqlite3_step(st)) == SQLITE_ROW && err == 0) {
+	while (err == 0 && (code = sqlite3_step(st)) == SQLITE_ROW) {
 		x->after_s = stmt_u64(st, 0);
 		x->after_row = stmt_u64(st, 1);
 		err = gather_row(sq, x, x->after_row, stmt_blob(st, 2));
 		n++;
 	}
-	code = stmt_end(st, code);
+	code = stmt_end(st, err == 0 ? code : SQLITE_DONE);
 	if (code != SQLITE_OK)
 		return sq_error(sq, code, "look for expired messages");
+	if (n < room) {
+		x->phase = EXPIRY_OLDEST;
+		x->after_row = 0;
+	}
+	return err;
+}
+
+/*
+ * The log from its beginning, up to the first that lives.  What comes behind
+ * that one lives too, or is early: of a later one that expires before it
+ * `early` is true.
+ */
+static int
+gather_oldest(struct sq *sq, struct sq_expiry *x, size_t room)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_MESSAGE_OLDEST];
+	bool lives = false;
+	size_t n = 0;
+	int err = 0, code = SQLITE_DONE;
+
+	STMT_BIND(st, x->after_row, room);
+	while (err == 0 && !lives && (code = sqlite3_step(st)) == SQLITE_ROW) {
+		x->after_row = stmt_u64(st, 1);
+		lives = stmt_u64(st, 0) > (uint64_t)x->now_s;
+		if (!lives && stmt_u64(st, 3) == 0)
+			err = gather_row(sq, x, x->after_row, stmt_blob(st, 2));
+		n++;
+	}
+	code = stmt_end(st, err == 0 && !lives ? code : SQLITE_DONE);
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "look for expired messages");
+	if (n < room || lives) {
+		x->clean_s = x->now_s;
+		x->phase = EXPIRY_DELETE;
+	}
+	return err;
+}
+
+static int
+gather_slice(struct sq *sq, struct sq_expiry *x, size_t room)
+{
+	int err = x->phase == EXPIRY_EARLY ? gather_early(sq, x, room)
+					   : gather_oldest(sq, x, room);
+
 	if (err != 0)
 		return err;
-	if (n == room && x->n_items + x->n_rows < ROUND_MEMBERS)
+	if (x->phase != EXPIRY_DELETE && x->n_items + x->n_rows < ROUND_MEMBERS)
 		return 1;
-	if (n < room)
-		x->clean_s = x->now_s;
 	if (x->n_rows == 0) {
 		x->phase = EXPIRY_IDLE;
 		return 0;
@@ -288,7 +331,7 @@ sq_expire(struct sq *sq, int64_t now_s, struct store_op **out)
 	if (x->phase == EXPIRY_IDLE) {
 		if (x->clean_s == now_s)
 			return 0;
-		x->phase = EXPIRY_GATHER;
+		x->phase = EXPIRY_EARLY;
 		x->now_s = now_s;
 		x->after_s = x->after_row = 0;
 		x->n_items = x->n_rows = 0;
@@ -297,7 +340,7 @@ sq_expire(struct sq *sq, int64_t now_s, struct store_op **out)
 	 * would grow forever under large groups. */
 	room = MAX_OF(SLICE_MEMBERS, 4 * (sq->state.published - x->published));
 	x->published = sq->state.published;
-	if (x->phase == EXPIRY_GATHER)
+	if (x->phase != EXPIRY_DELETE)
 		return gather_slice(sq, x, room * GATHER_FACTOR);
 	return expire_slice(sq, x, room, out);
 }

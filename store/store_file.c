@@ -313,7 +313,8 @@ sq_settle(struct sq *sq, int64_t now_s)
 	if (now_s >= sq->clock_s)
 		used = MAX_OF(sq->last, cursor_make((uint64_t)now_s, 0));
 	used = MIN_OF(used, sq->state.reserved);
-	STMT_BIND(st, used, sq->state.indexed, sq->state.next_channel,
+	STMT_BIND(st, used, sq->state.indexed, sq->state.horizon,
+	    sq->state.next_channel,
 	    sq->state.published - sq->state.loose[0] - sq->state.loose[1]);
 	code = stmt_run(st);
 	if (code != SQLITE_OK)

@@ -18,8 +18,9 @@ load_state(struct sq *sq)
 		sq->state.reserved = stmt_u64(st, 0);
 		sq->state.indexed = stmt_u64(st, 1);
 		sq->state.upto = sq->state.indexed;
-		sq->state.next_channel = stmt_u64(st, 2);
-		sq->state.published = stmt_u64(st, 3);
+		sq->state.horizon = stmt_u64(st, 2);
+		sq->state.next_channel = stmt_u64(st, 3);
+		sq->state.published = stmt_u64(st, 4);
 	}
 	/* The row was made with the table. */
 	code = stmt_end(st, code == SQLITE_DONE ? SQLITE_CORRUPT : code);
@@ -73,6 +74,7 @@ load_row(struct sq *sq, sqlite3_stmt *st)
 	int err = 0;
 
 	sq->state.loose[1] += n;
+	sq->state.horizon = MAX_OF(sq->state.horizon, stmt_u64(st, 2));
 	for (uint32_t i = 0; i < n && err == 0; i++)
 		err = load_member(sq, row, i,
 		    (const unsigned char *)members.ptr + i * MEMBER_BYTES);

@@ -288,18 +288,21 @@ sq_insert(struct sq *sq, const struct store_append *a)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MESSAGE_ADD];
 	const struct msg *m = a->msg;
+	uint64_t expires = (uint64_t)m->expires;
+	bool early = expires < sq->next.horizon;
 	size_t len = (size_t)a->n * MEMBER_BYTES;
 	int code;
 
 	for (uint32_t i = 0; i < a->n; i++)
 		row_put_member(sq->members + i * MEMBER_BYTES,
 		    a->members[i].channel, a->members[i].id);
-	STMT_BIND(st, a->cursor, (uint64_t)m->expires,
+	sq->next.horizon = MAX_OF(sq->next.horizon, expires);
+	STMT_BIND(st, a->cursor, expires, early,
 	    row_sum(a->cursor, m, sq->members, len));
-	(void)sqlite3_bind_blob(st, 4, sq->members, (int)len, SQLITE_STATIC);
-	bind_given(st, 5, m->has_event_id, msg_event_id(m));
-	bind_given(st, 6, m->has_event_type, msg_event_type(m));
-	bind_given(st, 7, true, msg_text(m));
+	(void)sqlite3_bind_blob(st, 5, sq->members, (int)len, SQLITE_STATIC);
+	bind_given(st, 6, m->has_event_id, msg_event_id(m));
+	bind_given(st, 7, m->has_event_type, msg_event_type(m));
+	bind_given(st, 8, true, msg_text(m));
 	code = stmt_run(st);
 	return code == SQLITE_OK ? 0 : sq_error(sq, code, "add a message");
 }
@@ -495,8 +498,8 @@ sq_write_state(struct sq *sq)
 	    was->next_channel == next->next_channel &&
 	    state_published(was) == state_published(next))
 		return 0;
-	STMT_BIND(st, next->reserved, next->indexed, next->next_channel,
-	    state_published(next));
+	STMT_BIND(st, next->reserved, next->indexed, next->horizon,
+	    next->next_channel, state_published(next));
 	code = stmt_run(st);
 	return code == SQLITE_OK ? 0 : sq_error(sq, code, "write the state");
 }

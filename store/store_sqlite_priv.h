@@ -77,6 +77,7 @@ struct numbers {
 struct sq_state {
 	uint64_t reserved;
 	uint64_t indexed;
+	uint64_t horizon; /* nothing expires later */
 	uint64_t next_channel;
 	uint64_t published;
 	uint64_t upto;
@@ -97,7 +98,8 @@ struct expired_row {
 struct sq_expiry {
 	enum {
 		EXPIRY_IDLE,
-		EXPIRY_GATHER,
+		EXPIRY_EARLY,  /* gathering those in the index, */
+		EXPIRY_OLDEST, /* and the log's beginning */
 		EXPIRY_DELETE
 	} phase;
 	int64_t now_s;		     /* of the round */

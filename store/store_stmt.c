@@ -12,13 +12,14 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	[STMT_COMMIT] = "COMMIT",
 	[STMT_ROLLBACK] = "ROLLBACK",
 	[STMT_STATE_GET] =
-	    "SELECT reserved, indexed, next_channel, published FROM state",
+	    "SELECT reserved, indexed, horizon, next_channel, published"
+	    " FROM state",
 	[STMT_STATE_SET] =
-	    "UPDATE state SET reserved = ?, indexed = ?, next_channel = ?,"
-	    " published = ?",
+	    "UPDATE state SET reserved = ?, indexed = ?, horizon = ?,"
+	    " next_channel = ?, published = ?",
 	[STMT_MESSAGE_ADD] =
-	    "INSERT INTO message (cursor, expires, sum, members, event_id,"
-	    " event_type, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+	    "INSERT INTO message (cursor, expires, early, sum, members,"
+	    " event_id, event_type, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 	[STMT_MESSAGE_GET] =
 	    "SELECT expires, sum, members, event_id, event_type, body"
 	    " FROM message WHERE cursor = ?",
@@ -28,12 +29,15 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	[STMT_MESSAGE_LAST] =
 	    "SELECT cursor, members FROM message ORDER BY cursor DESC LIMIT 1",
 	[STMT_MESSAGE_SCAN] =
-	    "SELECT cursor, members FROM message WHERE cursor > ?"
+	    "SELECT cursor, members, expires FROM message WHERE cursor > ?"
 	    " ORDER BY cursor",
-	[STMT_MESSAGE_EXPIRED] =
+	[STMT_MESSAGE_EARLY] =
 	    "SELECT expires, cursor, members FROM message"
-	    " WHERE expires <= ? AND (expires, cursor) > (?, ?)"
+	    " WHERE early AND expires <= ? AND (expires, cursor) > (?, ?)"
 	    " ORDER BY expires, cursor LIMIT ?",
+	[STMT_MESSAGE_OLDEST] =
+	    "SELECT expires, cursor, members, early FROM message"
+	    " WHERE cursor > ? ORDER BY cursor LIMIT ?",
 	[STMT_MESSAGE_DELETE] = "DELETE FROM message WHERE cursor = ?",
 	/* Another channel may still have it: then its expiry will do. */
 	[STMT_MESSAGE_DELETE_SINGLE] =

@@ -33,7 +33,7 @@ setup(void **state)
 	endpoints_init(&w->endpoints);
 	w->layout = layout_new();
 	assert_non_null(w->layout);
-	request_init(&w->request, NULL, 65536, 0);
+	request_init(&w->request, NULL, 65536, 0, NULL);
 	*state = w;
 	return 0;
 }
@@ -86,7 +86,7 @@ request(struct world *w, ...)
 	va_list ap;
 
 	request_shed(&w->request);
-	request_init(&w->request, NULL, 65536, 0);
+	request_init(&w->request, NULL, 65536, 0, NULL);
 	va_start(ap, w);
 	while ((name = va_arg(ap, const char *)) != NULL) {
 		value = va_arg(ap, const char *);

@@ -36,7 +36,7 @@ struct reader {
 struct publisher {
 	int calls;
 	int err;
-	uint64_t token;
+	struct hub_wait wait;
 	/* what it sees when it is told */
 	const struct channel *channel;
 	uint32_t subscribers;
@@ -186,15 +186,14 @@ static int
 try_publish_to(struct world *w, struct channel *const *c, uint32_t n,
     const char *text, bool keep, const char *event_id, struct publisher *p)
 {
-	static struct publisher nobody;
 	struct slice id = { event_id, event_id != NULL ? strlen(event_id) : 0 };
 
-	if (p == NULL)
-		p = &nobody;
+	if (p != NULL)
+		p->wait = (struct hub_wait){ on_published, p, NULL };
 	return hub_publish(w->hub, c, n,
 	    msg_new(text, strlen(text), event_id != NULL ? &id : NULL, NULL,
 		INT64_MAX),
-	    keep, on_published, p, &p->token);
+	    keep, p != NULL ? &p->wait : NULL);
 }
 
 static void
@@ -423,12 +422,12 @@ test_forget(void **state)
 
 	join(w, &r, "a");
 	publish(w, "a", "m", true, &p);
-	hub_forget(w->hub, p.token);
-	hub_forget(w->hub, p.token);
+	hub_forget(&p.wait);
+	hub_forget(&p.wait);
 	fake_settle(w->store);
 	assert_int_equal(p.calls, 0);
 	assert_string_equal(r.texts, "m");
-	hub_forget(w->hub, p.token); /* long done */
+	hub_forget(&p.wait); /* long done */
 	assert_false(hub_busy(w->hub));
 }
 
@@ -1027,9 +1026,9 @@ static void delete (struct world *w, const char *name, struct publisher *p)
 {
 	struct channel *c[2] = { channel(w, name), channel(w, name) };
 
+	p->wait = (struct hub_wait){ on_published, p, NULL };
 	/* Named twice: deleted once. */
-	assert_int_equal(
-	    hub_delete(w->hub, c, 2, S("gone"), on_published, p, &p->token), 0);
+	assert_int_equal(hub_delete(w->hub, c, 2, S("gone"), &p->wait), 0);
 }
 
 /* Readers are told when it is durable; the name is free at once, and what is

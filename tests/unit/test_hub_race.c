@@ -53,7 +53,7 @@ struct sim {
 	int name_of[FAKE_CHANNELS * 4];
 	bool doomed[FAKE_CHANNELS * 4]; /* to be deleted */
 	uint64_t publishes;		/* not answered yet */
-	uint64_t token;			/* of the last one */
+	struct hub_wait waits[64];	/* of those; home NULL: free */
 };
 
 static uint64_t totals[4]; /* messages, replays, empty, restarts */
@@ -210,6 +210,17 @@ on_published(void *arg, int err)
 	m->publishes--;
 }
 
+static struct hub_wait *
+new_wait(struct sim *m)
+{
+	size_t i = 0;
+
+	while (m->waits[i].home != NULL)
+		CHECK(m, ++i < COUNT_OF(m->waits));
+	m->waits[i] = (struct hub_wait){ on_published, m, NULL };
+	return &m->waits[i];
+}
+
 static struct channel *
 open_channel(struct sim *m, int name)
 {
@@ -245,7 +256,7 @@ start(struct sim *m)
 	hub_time(m);
 	hub_set_limits(m->hub, &limits);
 	m->publishes = 0;
-	m->token = 0;
+	memset(m->waits, 0, sizeof(m->waits));
 	for (size_t i = m->store->next_channel; i < COUNT_OF(m->doomed); i++)
 		m->doomed[i] = false;
 }
@@ -261,12 +272,10 @@ step_publish(struct sim *m)
 	for (uint32_t i = 0; i < n; i++)
 		c[i] = open_channel(m, (int)pick(m, NAMES));
 	m->publishes++;
-	err = hub_publish(
-	    m->hub, c, n, msg, pick(m, 4) != 0, on_published, m, &m->token);
+	err = hub_publish(m->hub, c, n, msg, pick(m, 4) != 0, new_wait(m));
 	if (err != 0) {
 		CHECK(m, err == ERR_BUSY && m->store->busy);
 		m->publishes--;
-		m->token = 0;
 	}
 }
 
@@ -323,15 +332,14 @@ step_delete(struct sim *m)
 {
 	char name = (char)('a' + pick(m, NAMES));
 	struct channel *c = hub_find(m->hub, (struct slice){ &name, 1 });
-	uint64_t token;
 
 	if (c == NULL)
 		return;
 	m->doomed[c->number] = true;
 	m->publishes++;
 	CHECK(m,
-	    hub_delete(m->hub, &c, 1, (struct slice){ "bye", 3 }, on_published,
-		m, &token) == 0);
+	    hub_delete(
+		m->hub, &c, 1, (struct slice){ "bye", 3 }, new_wait(m)) == 0);
 }
 
 /* kill -9, and a new life from what is on disk. */
