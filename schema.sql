@@ -6,30 +6,30 @@
 -- how far); at start the log's tail beyond that point is read again.
 
 PRAGMA application_id = 0x486f6c64;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- One row: what belongs to the log as a whole.
 CREATE TABLE state (
 	one		INTEGER PRIMARY KEY CHECK (one = 1),
 	reserved	INTEGER NOT NULL,	-- no position beyond it was given
 	indexed		INTEGER NOT NULL,	-- member and channel are complete up to this cursor
-	horizon		INTEGER NOT NULL,	-- no message up to `indexed` expires later
 	next_channel	INTEGER NOT NULL,	-- first channel number never given
-	published	INTEGER NOT NULL	-- all messages but those in message beyond `indexed`
+	published	INTEGER NOT NULL,	-- all messages but those in message beyond `indexed`
+	horizon		INTEGER NOT NULL DEFAULT 0	-- no message up to `indexed` expires later
 );
-INSERT INTO state VALUES (1, 0, 0, 0, 1, 0);
+INSERT INTO state VALUES (1, 0, 0, 1, 0, 0);
 
 -- The log.  cursor = unix seconds << 24 | tag; a message in n channels takes
 -- the cursors cursor .. cursor + n - 1.
 CREATE TABLE message (
 	cursor		INTEGER PRIMARY KEY,
 	expires		INTEGER NOT NULL,	-- unix seconds
-	early		INTEGER NOT NULL,	-- 1: it expires before one that came before it
 	sum		INTEGER NOT NULL,	-- CRC-32 of all other columns but `early`
 	members		BLOB NOT NULL,		-- n times (channel, id), 8 bytes each, big-endian
 	event_id	BLOB,			-- NULL: not given
 	event_type	BLOB,
-	body		BLOB NOT NULL
+	body		BLOB NOT NULL,
+	early		INTEGER NOT NULL DEFAULT 1	-- it expires before one that came before it
 );
 -- Most messages expire in the order in which they came, and the log is that
 -- order; only the others need an index.

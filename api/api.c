@@ -25,6 +25,7 @@ api_new(struct hub *hub, struct stats *stats, struct layout *layout,
 	a->hub = hub;
 	a->stats = stats;
 	a->start_ms = hub_now_ms(hub);
+	TAILQ_INIT(&a->resting);
 	buf_init(&a->out, REPLY_MAX);
 	buf_init(&a->body, REPLY_MAX);
 	for (size_t i = 0; i < COMPLEX_N; i++)
@@ -32,7 +33,7 @@ api_new(struct hub *hub, struct stats *stats, struct layout *layout,
 	if (gethostname(a->hostname, sizeof(a->hostname) - 1) != 0)
 		memcpy(a->hostname, "localhost", sizeof("localhost"));
 	a->no_memory = payload_new(no_memory_text, sizeof(no_memory_text) - 1);
-	endpoints_init(&a->endpoints);
+	endpoints_init(&a->endpoints, &stats->renders);
 	if (a->no_memory == NULL) {
 		api_free(&a);
 		return ERR_NOMEM;
@@ -40,13 +41,6 @@ api_new(struct hub *hub, struct stats *stats, struct layout *layout,
 	a->layout = layout;
 	*out = a;
 	return 0;
-}
-
-static void
-rendered_clear(struct api *a)
-{
-	endpoint_unref(&a->rendered.endpoint);
-	payload_unref(&a->rendered.answer);
 }
 
 void
@@ -57,7 +51,7 @@ api_free(struct api **ap)
 	*ap = NULL;
 	if (a == NULL)
 		return;
-	rendered_clear(a);
+	answers_clear(a);
 	endpoints_release(&a->endpoints);
 	payload_unref(&a->no_memory);
 	layout_free(&a->layout);
@@ -78,16 +72,16 @@ api_set_control(struct api *a, const struct api_control_ops *ops, void *arg)
 void
 api_set_layout(struct api *a, struct layout *layout)
 {
-	rendered_clear(a);
+	answers_clear(a);
 	endpoints_flush(&a->endpoints);
 	layout_free(&a->layout);
 	a->layout = layout;
 }
 
 struct wait_state *
-wait_new(const struct call *c, enum wait_kind kind, struct slice path)
+wait_new(const struct call *c, enum wait_kind kind, struct slice note)
 {
-	struct wait_state *w = calloc(1, sizeof(*w) + path.len + c->origin.len);
+	struct wait_state *w = calloc(1, sizeof(*w) + note.len + c->origin.len);
 
 	if (w == NULL)
 		return NULL;
@@ -95,12 +89,12 @@ wait_new(const struct call *c, enum wait_kind kind, struct slice path)
 	w->request = c->request;
 	w->endpoint = endpoint_ref(c->endpoint);
 	w->kind = kind;
-	w->path_len = (uint32_t)path.len;
+	w->note_len = (uint32_t)note.len;
 	w->origin_len = (uint32_t)c->origin.len;
-	if (path.len != 0)
-		memcpy(w->text, path.ptr, path.len);
+	if (note.len != 0)
+		memcpy(w->text, note.ptr, note.len);
 	if (c->origin.len != 0)
-		memcpy(w->text + path.len, c->origin.ptr, c->origin.len);
+		memcpy(w->text + note.len, c->origin.ptr, c->origin.len);
 	c->request->wait = w;
 	return w;
 }
@@ -111,7 +105,7 @@ wait_call(struct wait_state *w)
 	struct call c = { .api = w->api,
 		.request = w->request,
 		.endpoint = w->endpoint,
-		.origin = { w->text + w->path_len, w->origin_len } };
+		.origin = { w->text + w->note_len, w->origin_len } };
 
 	w->request->wait = NULL;
 	return c;
@@ -157,6 +151,12 @@ api_refuse(struct api *a, struct request *r, int err)
 	api_explain(a, r, err_status(err), err_text(err));
 }
 
+bool
+api_turn(struct api *a)
+{
+	return statistics_turn(a);
+}
+
 void
 api_abandon(struct api *a, struct request *r)
 {
@@ -166,38 +166,94 @@ api_abandon(struct api *a, struct request *r)
 		a->control->gone(a->control_arg, r);
 	if (w == NULL)
 		return;
-	if (w->kind == WAIT_READER) {
+	switch (w->kind) {
+	case WAIT_POLL:
 		a->stats->parked--;
 		hub_unsubscribe(a->hub, &w->on.sub);
-	} else {
+		break;
+	case WAIT_STREAM:
+		stream_release(w);
+		break;
+	case WAIT_STATISTICS:
+		statistics_abandon(w);
+		break;
+	case WAIT_PUBLISH:
+	case WAIT_DELETE:
 		hub_forget(&w->on.done);
+		break;
 	}
 	(void)wait_call(w);
 	wait_free(&w);
 }
 
-/* CORS headers, when an origin is configured (push-stream.md section 12). */
+void
+api_tunnel(struct api *a, struct request *r, struct slice bytes)
+{
+	struct wait_state *w = r->wait;
+
+	if (w == NULL || w->kind != WAIT_STREAM)
+		return;
+	hub_set_time(a->hub, clock_wall_s(NULL), clock_mono_ms());
+	websocket_input(w, bytes);
+}
+
+void
+api_drained(struct api *a, struct request *r)
+{
+	struct wait_state *w = r->wait;
+
+	if (w == NULL)
+		return;
+	if (w->kind == WAIT_STREAM)
+		hub_resume(a->hub, w->on.sub);
+	else if (w->kind == WAIT_STATISTICS)
+		statistics_more(w);
+}
+
+static const char *
+cors_methods(const struct settings *s)
+{
+	if (s->role != ROLE_PUBLISHER)
+		return "GET";
+	return s->admin ? "GET, POST, PUT, DELETE" : "GET, POST, PUT";
+}
+
+/* CORS headers, when an origin is configured; statistics have none
+ * (push-stream.md section 12). */
 void
 call_cors(const struct call *c, struct reply *r)
 {
 	const struct settings *s = &c->endpoint->settings;
+	bool first = s->compat == COMPAT_0_3_4;
 
-	if (c->origin.len == 0)
+	if (c->origin.len == 0 || s->role == ROLE_STATISTICS)
 		return;
 	reply_field(r, "Access-Control-Allow-Origin", c->origin);
-	if (s->role != ROLE_PUBLISHER)
-		reply_text(r, "Access-Control-Allow-Methods: GET\r\n");
-	else if (s->admin)
-		reply_text(r,
-		    "Access-Control-Allow-Methods: "
-		    "GET, POST, PUT, DELETE\r\n");
-	else
-		reply_text(r,
-		    "Access-Control-Allow-Methods: "
-		    "GET, POST, PUT\r\n");
-	reply_text(r,
-	    "Access-Control-Allow-Headers: If-Modified-Since,"
-	    "If-None-Match,Etag,Event-Id,Event-Type,Last-Event-Id\r\n");
+	if (first && s->role == ROLE_PUBLISHER)
+		return;
+	reply_field_text(r, "Access-Control-Allow-Methods", cors_methods(s));
+	reply_field_text(r, "Access-Control-Allow-Headers",
+	    first ? "If-Modified-Since,If-None-Match"
+		  : "If-Modified-Since,If-None-Match,Etag,Event-Id,"
+		    "Event-Type,Last-Event-Id");
+}
+
+/* They came with 0.3.5. */
+void
+call_no_cache(const struct call *c, struct reply *r)
+{
+	if (call_compat(c) > COMPAT_0_3_4)
+		reply_no_cache(r);
+}
+
+/* The module refuses a WebSocket's method before it sets these fields. */
+static bool
+refusal_is_bare(const struct call *c, int status)
+{
+	const struct settings *s = &c->endpoint->settings;
+
+	return status == 405 && s->role == ROLE_SUBSCRIBER &&
+	    s->mode == MODE_WEBSOCKET;
 }
 
 static void
@@ -208,7 +264,10 @@ call_refusal(
 
 	reply_start(&reply, &c->api->out, status);
 	call_cors(c, &reply);
-	reply_no_cache(&reply);
+	if (c->endpoint->settings.role == ROLE_STATISTICS && status != 405)
+		statistics_version(c, &reply);
+	if (!refusal_is_bare(c, status))
+		call_no_cache(c, &reply);
 	if (name != NULL)
 		reply_field_text(&reply, name, value);
 	if (status == 503)
@@ -222,6 +281,10 @@ call_refusal(
 void
 call_explain(const struct call *c, int status, const char *explain)
 {
+	if (c->websocket) {
+		websocket_refuse(c, status, explain);
+		return;
+	}
 	call_refusal(c, status,
 	    explain != NULL ? "X-Nginx-PushStream-Explain" : NULL, explain);
 }
@@ -251,6 +314,23 @@ call_error(const struct call *c, int err)
 }
 
 bool
+call_is_events(const struct call *c, struct slice id)
+{
+	const char *events = c->api->layout->settings.events_channel_id;
+
+	return events[0] != '\0' && slice_is(id, events);
+}
+
+bool
+call_id_short(const struct call *c, struct slice id)
+{
+	if (id.len <= c->endpoint->max_id_len)
+		return true;
+	call_explain(c, 400, "Channel id is too large.");
+	return false;
+}
+
+bool
 call_id_ok(const struct call *c, struct slice id)
 {
 	if (slice_is(id, "ALL") || memchr(id.ptr, '*', id.len) != NULL) {
@@ -258,15 +338,29 @@ call_id_ok(const struct call *c, struct slice id)
 		    c, 403, "Channel id not authorized for this method.");
 		return false;
 	}
-	if (id.len > c->endpoint->max_id_len) {
-		call_explain(c, 400, "Channel id is too large.");
-		return false;
-	}
-	return true;
+	return call_id_short(c, id);
+}
+
+/* What 0.3.4 called push_stream_channel_id. */
+static bool
+is_single(const struct call *c)
+{
+	const struct settings *s = &c->endpoint->settings;
+
+	return s->compat == COMPAT_0_3_4 && s->role != ROLE_SUBSCRIBER;
+}
+
+int
+call_path_parse(const struct call *c, struct slice text)
+{
+	if (!is_single(c))
+		return path_parse(text, &c->api->path);
+	path_single(text, &c->api->path);
+	return 0;
 }
 
 bool
-call_path(const struct call *c)
+call_path_value(const struct call *c)
 {
 	struct buf *value = &c->api->value[COMPLEX_PATH];
 	bool set;
@@ -275,8 +369,8 @@ call_path(const struct call *c)
 	err = endpoint_value(
 	    c->endpoint, c->request, &c->query, COMPLEX_PATH, value, &set);
 	if (err == 0)
-		err = path_parse(
-		    (struct slice){ value->data, value->len }, &c->api->path);
+		err = call_path_parse(
+		    c, (struct slice){ value->data, value->len });
 	if (err == ERR_TOOBIG) {
 		call_explain(c, 400, "Too many channels in one request.");
 		return false;
@@ -285,11 +379,21 @@ call_path(const struct call *c)
 		call_error(c, err);
 		return false;
 	}
-	if (c->api->path.n == 0) {
-		call_explain(c, 400, "No channel id provided.");
-		return false;
-	}
 	return true;
+}
+
+bool
+call_path(const struct call *c)
+{
+	if (!call_path_value(c))
+		return false;
+	if (c->api->path.n != 0)
+		return true;
+	if (c->websocket) /* the module only closes */
+		websocket_refuse(c, 0, NULL);
+	else
+		call_explain(c, 400, "No channel id provided.");
+	return false;
 }
 
 /* The built-in publisher is for the web server's own host. */
@@ -317,43 +421,44 @@ builtin_admits(const struct call *c)
 	return true;
 }
 
+/* Which origin may read the answer; 0.3.4 lets everybody if not told. */
+static bool
+call_origin(struct call *c)
+{
+	struct buf *origin = &c->api->value[COMPLEX_ORIGIN];
+	bool set;
+	int err = endpoint_value(
+	    c->endpoint, c->request, &c->query, COMPLEX_ORIGIN, origin, &set);
+
+	if (err != 0) {
+		call_error(c, err);
+		return false;
+	}
+	if (set)
+		c->origin = (struct slice){ origin->data, origin->len };
+	else if (call_compat(c) == COMPAT_0_3_4)
+		c->origin = (struct slice){ "*", 1 };
+	return true;
+}
+
 static void
 call_dispatch(struct call *c)
 {
 	const struct settings *s = &c->endpoint->settings;
-	struct buf *origin = &c->api->value[COMPLEX_ORIGIN];
-	bool set;
-	int err;
 
 	if (s->role == ROLE_NONE) {
 		api_explain(c->api, c->request, 404,
 		    "No endpoint is configured for this location.");
 		return;
 	}
-	err = endpoint_value(
-	    c->endpoint, c->request, &c->query, COMPLEX_ORIGIN, origin, &set);
-	if (err != 0) {
-		call_error(c, err);
-		return;
-	}
-	if (set)
-		c->origin = (struct slice){ origin->data, origin->len };
-	if (s->compat == COMPAT_0_3_4) {
-		call_explain(c, 501,
-		    "push_stream_compat 0.3.4 is not served "
-		    "by this version.");
-		return;
-	}
-	if (!builtin_admits(c))
+	if (!call_origin(c) || !builtin_admits(c))
 		return;
 	if (s->role == ROLE_PUBLISHER)
 		publisher_handle(c);
 	else if (s->role == ROLE_SUBSCRIBER)
 		subscriber_handle(c);
 	else
-		call_explain(c, 501,
-		    "push_stream_channels_statistics is not "
-		    "served by this version.");
+		statistics_handle(c);
 }
 
 void

@@ -36,6 +36,16 @@ void api_handle(struct api *a, struct request *r);
  * (ERR_TOOBIG), or not what it announced (ERR_SYNTAX).  Answers at once. */
 void api_refuse(struct api *a, struct request *r, int err);
 
+/* What the client sent through a tunnel.  The api may finish r in it. */
+void api_tunnel(struct api *a, struct request *r, struct slice bytes);
+
+/* All that was sent on r, and was held back, has been taken.  Likewise. */
+void api_drained(struct api *a, struct request *r);
+
+/* At the end of a turn: go on with a long answer that made room for others.
+ * true: there is more of it, so let the next turn come at once. */
+bool api_turn(struct api *a);
+
 /* The client or front has gone: r is not answered any more.  A publish that
  * was handed to the store goes on. */
 void api_abandon(struct api *a, struct request *r);

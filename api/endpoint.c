@@ -53,6 +53,13 @@ static const struct {
 	    offsetof(struct query, last_event_id) },
 	{ SLICE_INIT("HTTP_X_NGINX_PUSHSTREAM_MODE"),
 	    offsetof(struct query, mode) },
+	{ SLICE_INIT("HTTP_USER_AGENT"), offsetof(struct query, user_agent) },
+	{ SLICE_INIT("HTTP_UPGRADE"), offsetof(struct query, upgrade) },
+	{ SLICE_INIT("HTTP_CONNECTION"), offsetof(struct query, connection) },
+	{ SLICE_INIT("HTTP_SEC_WEBSOCKET_KEY"),
+	    offsetof(struct query, ws_key) },
+	{ SLICE_INIT("HTTP_SEC_WEBSOCKET_VERSION"),
+	    offsetof(struct query, ws_version) },
 	{ SLICE_INIT("HTTP_EVENT_ID"), offsetof(struct query, event_id) },
 	{ SLICE_INIT("HTTP_EVENT_TYPE"), offsetof(struct query, event_type) },
 	{ SLICE_INIT("HTTP_MESSAGE_EXPIRY"),
@@ -60,10 +67,11 @@ static const struct {
 };
 
 void
-endpoints_init(struct endpoints *e)
+endpoints_init(struct endpoints *e, uint64_t *renders)
 {
 	map_init(&e->map);
 	hash_key_init(&e->hash_key);
+	formats_init(&e->formats, renders);
 	buf_init(&e->key, KEY_MAX);
 	buf_init(&e->uri, URI_MAX);
 }
@@ -71,7 +79,9 @@ endpoints_init(struct endpoints *e)
 static void
 endpoint_free(struct endpoint *ep)
 {
-	template_free(&ep->template);
+	assert(ep->answer == NULL);
+	format_unref(&ep->format);
+	padding_free(&ep->padding);
 	settings_release(&ep->settings);
 	free((char *)(uintptr_t)ep->key.ptr);
 	free(ep);
@@ -140,6 +150,7 @@ endpoints_release(struct endpoints *e)
 {
 	endpoints_flush(e);
 	map_release(&e->map);
+	formats_release(&e->formats);
 	buf_release(&e->key);
 	buf_release(&e->uri);
 }
@@ -320,10 +331,45 @@ max_id_len(const struct settings *s, struct slice uri)
 					   : DEFAULT_MAX_ID_LENGTH;
 }
 
+/* 0.3.x pads for two browsers, if not told otherwise. */
+static const char *
+padding_text(const struct settings *s)
+{
+	if (s->padding_by_user_agent != NULL)
+		return s->padding_by_user_agent;
+	return s->compat == COMPAT_0_3_4
+	    ? "[A|a]ndroid 2,4097,4097:[S|s]afari,1025,0"
+	    : "";
+}
+
+/* What a subscriber's messages look like. */
 static int
-endpoint_new(const struct layout *l, const struct location *loc,
-    const struct builtin *b, const struct params *p, const struct query *q,
-    struct endpoint **out, char why[SETTINGS_WHY_SIZE],
+endpoint_looks(
+    struct endpoints *e, struct endpoint *ep, char why[SETTINGS_WHY_SIZE])
+{
+	struct settings *s = &ep->settings;
+	enum framing framing = FRAMING_PLAIN;
+	int err;
+
+	if (s->role != ROLE_SUBSCRIBER)
+		return 0;
+	/* 0.3.x said it in two directives. */
+	if (s->eventsource_support && s->mode != MODE_WEBSOCKET)
+		s->mode = MODE_EVENTSOURCE;
+	if (s->mode == MODE_WEBSOCKET)
+		framing = FRAMING_WEBSOCKET;
+	else if (s->mode == MODE_EVENTSOURCE)
+		framing = FRAMING_EVENTSOURCE;
+	err = format_get(&e->formats, s, framing, &ep->format);
+	if (err == 0)
+		err = padding_new(padding_text(s), &ep->padding, why);
+	return err;
+}
+
+static int
+endpoint_new(struct endpoints *e, const struct layout *l,
+    const struct location *loc, const struct builtin *b, const struct params *p,
+    const struct query *q, struct endpoint **out, char why[SETTINGS_WHY_SIZE],
     char ignored[SETTINGS_WHY_SIZE])
 {
 	struct endpoint *ep = calloc(1, sizeof(*ep));
@@ -340,10 +386,7 @@ endpoint_new(const struct layout *l, const struct location *loc,
 	err = apply_all(ep, l, loc, p, why, ignored);
 	if (err == 0) {
 		ep->max_id_len = max_id_len(&ep->settings, q->uri);
-		ep->template = template_new(
-		    ep->settings.message_template, ep->settings.compat);
-		if (ep->template == NULL)
-			err = ERR_NOMEM;
+		err = endpoint_looks(e, ep, why);
 	}
 	if (err != 0) {
 		endpoint_free(ep);
@@ -442,7 +485,8 @@ endpoint_resolve(struct endpoints *e, const struct layout *l,
 	hash = hash_bytes(&e->hash_key, e->key.data, e->key.len);
 	*out = endpoint_lookup(e, hash);
 	if (*out == NULL) {
-		err = endpoint_new(l, loc, b, &r->params, q, out, why, ignored);
+		err = endpoint_new(
+		    e, l, loc, b, &r->params, q, out, why, ignored);
 		if (err != 0)
 			return err;
 		endpoint_intern(e, *out, hash);
@@ -489,6 +533,17 @@ strip_if_not_empty(struct slice *text)
 	return true;
 }
 
+/* 0.3.x takes channel ids and origins as they are. */
+static int
+value_decode(const struct endpoint *ep, enum complex which, struct slice text,
+    struct buf *out)
+{
+	if ((which == COMPLEX_PATH || which == COMPLEX_ORIGIN) &&
+	    ep->settings.compat == COMPAT_0_3_4)
+		return buf_append(out, text.ptr, text.len);
+	return path_decode(text, out);
+}
+
 int
 endpoint_value(const struct endpoint *ep, const struct request *r,
     const struct query *q, enum complex which, struct buf *out, bool *set)
@@ -510,7 +565,7 @@ endpoint_value(const struct endpoint *ep, const struct request *r,
 	}
 	*set = true;
 	if (!expand || memchr(text.ptr, '$', text.len) == NULL)
-		return path_decode(text, out);
+		return value_decode(ep, which, text, out);
 	optional = strip_if_not_empty(&text);
 	buf_init(&value, out->max);
 	err = vars_expand(&r->params, text, &value);
@@ -519,7 +574,8 @@ endpoint_value(const struct endpoint *ep, const struct request *r,
 	if (err == 0 && optional && value.len == 0)
 		*set = false;
 	if (err == 0 && *set)
-		err = path_decode((struct slice){ value.data, value.len }, out);
+		err = value_decode(
+		    ep, which, (struct slice){ value.data, value.len }, out);
 	buf_release(&value);
 	return err;
 }

@@ -11,7 +11,8 @@
 #include "api/layout.h"
 #include "api/request.h"
 #include "api/settings.h"
-#include "api/template.h"
+#include "api/format.h"
+#include "api/padding.h"
 #include "base/map.h"
 
 struct endpoint {
@@ -20,7 +21,9 @@ struct endpoint {
 	struct endpoint *same_hash;
 	uint64_t hash;
 	struct settings settings;
-	struct template *template;
+	struct format *format;	       /* subscribers only */
+	struct padding *padding;       /* or NULL */
+	struct answer *answer;	       /* a rendered poll; see poll.c */
 	const struct builtin *builtin; /* or NULL */
 	uint32_t max_id_len;
 	struct slice key; /* owned */
@@ -48,6 +51,11 @@ struct query {
 	struct slice if_none_match;
 	struct slice last_event_id;
 	struct slice mode;
+	struct slice user_agent;
+	struct slice ws_key;
+	struct slice ws_version;
+	struct slice upgrade;
+	struct slice connection;
 	struct slice event_id;
 	struct slice event_type;
 	struct slice message_expiry;
@@ -59,11 +67,13 @@ struct query {
 struct endpoints {
 	struct map map;
 	struct hash_key hash_key;
+	struct formats formats;
 	struct buf key; /* scratch */
 	struct buf uri; /* scratch */
 };
 
-void endpoints_init(struct endpoints *e);
+/* *renders counts rendered messages. */
+void endpoints_init(struct endpoints *e, uint64_t *renders);
 void endpoints_release(struct endpoints *e);
 /* After a reload: those in use live on, new requests get new ones. */
 void endpoints_flush(struct endpoints *e);

@@ -3,13 +3,11 @@
  * but for one thing: a quote, a backslash or a control character in a channel
  * id is escaped in JSON, and markup in XML.
  */
-#include "api/info.h"
+#include "api/info_priv.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <time.h>
-
-#define ISO_TIME_SIZE 32
 
 static const struct {
 	const char *subtype;
@@ -59,7 +57,8 @@ info_content_type(enum info_format f)
 	return types[f];
 }
 
-static void PRINTF_LIKE(2, 3) put(struct reply *r, const char *fmt, ...)
+void
+info_put(struct reply *r, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -77,9 +76,9 @@ put_json_id(struct reply *r, struct slice id)
 		unsigned char c = (unsigned char)id.ptr[i];
 
 		if (c < 0x20)
-			put(r, "\\u%04x", c);
+			info_put(r, "\\u%04x", c);
 		else if (c == '"' || c == '\\')
-			put(r, "\\%c", c);
+			info_put(r, "\\%c", c);
 		else
 			reply_bytes(r, &id.ptr[i], 1);
 	}
@@ -117,7 +116,7 @@ put_channel(
 	case INFO_X_JSON:
 		reply_text(r, "{\"channel\": \"");
 		put_json_id(r, id);
-		put(r,
+		info_put(r,
 		    "\", \"published_messages\": %s%" PRIu64 "%s, "
 		    "\"stored_messages\": %s%" PRIu32 "%s, "
 		    "\"subscribers\": %s%" PRIu32 "%s}",
@@ -126,7 +125,7 @@ put_channel(
 	case INFO_PLAIN:
 		reply_text(r, "channel: ");
 		reply_bytes(r, id.ptr, id.len);
-		put(r,
+		info_put(r,
 		    "\r\npublished_messages: %" PRIu64 "\r\n"
 		    "stored_messages: %" PRIu32 "\r\n"
 		    "active_subscribers: %" PRIu32,
@@ -136,7 +135,7 @@ put_channel(
 	case INFO_X_YAML:
 		reply_text(r, "  channel: ");
 		reply_bytes(r, id.ptr, id.len);
-		put(r,
+		info_put(r,
 		    "\r\n  published_messages: %" PRIu64 "\r\n"
 		    "  stored_messages: %" PRIu32 "\r\n"
 		    "  subscribers: %" PRIu32,
@@ -145,7 +144,7 @@ put_channel(
 	case INFO_XML:
 		reply_text(r, "<channel>\r\n  <name>");
 		put_xml_id(r, id);
-		put(r,
+		info_put(r,
 		    "</name>\r\n"
 		    "  <published_messages>%" PRIu64 "</published_messages>"
 		    "\r\n  <stored_messages>%" PRIu32 "</stored_messages>\r\n"
@@ -167,55 +166,94 @@ info_single(
 	reply_text(r, f == INFO_XML ? "\r\n\r\n" : "\r\n");
 }
 
-static void
-put_list_head(struct reply *r, enum info_format f, bool quoted,
-    const struct info_totals *t)
+void
+info_time(int64_t now_s, char out[INFO_TIME_SIZE])
 {
-	const char *q = quoted ? "\"" : "";
-	char time_text[ISO_TIME_SIZE];
-	time_t now = (time_t)t->now_s;
+	time_t now = (time_t)now_s;
 	struct tm tm;
 
 	(void)gmtime_r(&now, &tm);
-	(void)strftime(time_text, sizeof(time_text), "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)strftime(out, INFO_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+}
+
+void
+info_list_head(struct reply *r, enum info_format f, bool quoted,
+    const struct info_totals *t)
+{
+	const char *q = quoted ? "\"" : "";
+	const char *wildcard = info_wildcard_name(t->broadcast);
+	char time_text[INFO_TIME_SIZE];
+
+	info_time(t->now_s, time_text);
 	switch (f) {
 	case INFO_JSON:
 	case INFO_X_JSON:
-		put(r,
+		info_put(r,
 		    "{\"hostname\": \"%s\", \"time\": \"%s\", "
 		    "\"channels\": %s%" PRIu64 "%s, "
-		    "\"wildcard_channels\": %s%" PRIu64 "%s, "
+		    "\"%s\": %s%" PRIu64 "%s, "
 		    "\"uptime\": %s%" PRIu64 "%s, \"infos\": [\r\n",
-		    t->hostname, time_text, q, t->channels, q, q,
+		    t->hostname, time_text, q, t->channels, q, wildcard, q,
 		    t->wildcard_channels, q, q, t->uptime_s, q);
 		break;
 	case INFO_PLAIN:
-		put(r,
+		info_put(r,
 		    "hostname: %s, time: %s, channels: %" PRIu64
-		    ", wildcard_channels: %" PRIu64 ", uptime: %" PRIu64
-		    ", infos: \r\n",
-		    t->hostname, time_text, t->channels, t->wildcard_channels,
-		    t->uptime_s);
+		    ", %s: %" PRIu64 ", uptime: %" PRIu64 ", infos: \r\n",
+		    t->hostname, time_text, t->channels, wildcard,
+		    t->wildcard_channels, t->uptime_s);
 		break;
 	case INFO_YAML:
 	case INFO_X_YAML:
-		put(r,
+		info_put(r,
 		    "hostname: %s\r\ntime: %s\r\nchannels: %" PRIu64
-		    "\r\nwildcard_channels: %" PRIu64 "\r\nuptime: %" PRIu64
-		    "\r\ninfos: \r\n",
-		    t->hostname, time_text, t->channels, t->wildcard_channels,
-		    t->uptime_s);
+		    "\r\n%s: %" PRIu64 "\r\nuptime: %" PRIu64 "\r\ninfos: \r\n",
+		    t->hostname, time_text, t->channels, wildcard,
+		    t->wildcard_channels, t->uptime_s);
 		break;
 	case INFO_XML:
-		put(r,
+		info_put(r,
 		    "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n"
 		    "<root>\r\n  <hostname>%s</hostname>\r\n"
 		    "  <time>%s</time>\r\n  <channels>%" PRIu64 "</channels>"
-		    "\r\n  <wildcard_channels>%" PRIu64
-		    "</wildcard_channels>\r\n  <uptime>%" PRIu64 "</uptime>"
-		    "\r\n  <infos>\r\n",
-		    t->hostname, time_text, t->channels, t->wildcard_channels,
-		    t->uptime_s);
+		    "\r\n  <%s>%" PRIu64 "</%s>\r\n"
+		    "  <uptime>%" PRIu64 "</uptime>\r\n  <infos>\r\n",
+		    t->hostname, time_text, t->channels, wildcard,
+		    t->wildcard_channels, wildcard, t->uptime_s);
+		break;
+	}
+}
+
+void
+info_list_item(struct reply *r, enum info_format f, bool quoted,
+    const struct channel *c, bool *any)
+{
+	bool comma = f == INFO_JSON || f == INFO_X_JSON || f == INFO_PLAIN;
+
+	if (*any)
+		reply_text(r, comma ? ",\r\n" : "\r\n");
+	if (f == INFO_YAML || f == INFO_X_YAML)
+		reply_text(r, " -\r\n");
+	put_channel(r, f, quoted, c);
+	*any = true;
+}
+
+void
+info_list_tail(struct reply *r, enum info_format f, bool any)
+{
+	switch (f) {
+	case INFO_JSON:
+	case INFO_X_JSON:
+		reply_text(r, any ? "\r\n]}\r\n" : "]}\r\n");
+		break;
+	case INFO_PLAIN:
+	case INFO_YAML:
+	case INFO_X_YAML:
+		reply_text(r, "\r\n");
+		break;
+	case INFO_XML:
+		reply_text(r, any ? "\r\n" : "");
+		reply_text(r, "  </infos>\r\n</root>\r\n");
 		break;
 	}
 }
@@ -224,32 +262,10 @@ void
 info_list(struct reply *r, enum info_format f, bool quoted,
     const struct info_totals *t, struct channel *const *channels, uint32_t n)
 {
-	put_list_head(r, f, quoted, t);
-	for (uint32_t i = 0; i < n; i++) {
-		bool last = i + 1 == n;
+	bool any = false;
 
-		if (f == INFO_YAML || f == INFO_X_YAML)
-			reply_text(r, " -\r\n");
-		put_channel(r, f, quoted, channels[i]);
-		if (f == INFO_JSON || f == INFO_X_JSON)
-			reply_text(r, last ? "\r\n" : ",\r\n");
-		else if (f == INFO_XML)
-			reply_text(r, "\r\n");
-		else if (!last)
-			reply_text(r, f == INFO_PLAIN ? ",\r\n" : "\r\n");
-	}
-	switch (f) {
-	case INFO_JSON:
-	case INFO_X_JSON:
-		reply_text(r, "]}\r\n");
-		break;
-	case INFO_PLAIN:
-	case INFO_YAML:
-	case INFO_X_YAML:
-		reply_text(r, "\r\n");
-		break;
-	case INFO_XML:
-		reply_text(r, "  </infos>\r\n</root>\r\n");
-		break;
-	}
+	info_list_head(r, f, quoted, t);
+	for (uint32_t i = 0; i < n; i++)
+		info_list_item(r, f, quoted, channels[i], &any);
+	info_list_tail(r, f, any);
 }

@@ -26,6 +26,17 @@ struct info_totals {
 	uint64_t channels;
 	uint64_t wildcard_channels;
 	uint64_t uptime_s;
+	bool broadcast; /* as 0.3.x calls wildcard channels */
+};
+
+/* About the whole, and its one worker. */
+struct info_whole {
+	struct info_totals totals;
+	uint64_t published_messages;
+	uint64_t stored_messages;
+	uint64_t channels_in_delete;
+	uint64_t subscribers;
+	int64_t pid;
 };
 
 enum info_format info_format_of(struct slice accept);
@@ -36,5 +47,16 @@ void info_single(
     struct reply *r, enum info_format f, bool quoted, const struct channel *c);
 void info_list(struct reply *r, enum info_format f, bool quoted,
     const struct info_totals *t, struct channel *const *channels, uint32_t n);
+
+/* The same list in parts: a head, items, a tail.  *any is false before the
+ * first item. */
+void info_list_head(struct reply *r, enum info_format f, bool quoted,
+    const struct info_totals *t);
+void info_list_item(struct reply *r, enum info_format f, bool quoted,
+    const struct channel *c, bool *any);
+void info_list_tail(struct reply *r, enum info_format f, bool any);
+
+void info_summary(struct reply *r, enum info_format f, enum compat compat,
+    const struct info_whole *w);
 
 #endif

@@ -28,6 +28,7 @@ static const struct builtin builtins[] = {
 		{ "push_stream_channels_path", "$arg_CHANNEL_ID" },
 		{ "push_stream_authorized_channels_only", "on" },
 		{ "push_stream_ping_message_interval", "40s" },
+		{ "push_stream_replay_by_cursor", "on" },
 		{ "push_stream_last_received_message_tag", "$arg_tag" },
 		{ "push_stream_last_received_message_time", "$arg_time" },
 		{ "push_stream_message_template", BITRIX_TEMPLATE },

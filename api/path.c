@@ -58,6 +58,13 @@ path_parse(struct slice text, struct path *out)
 	return 0;
 }
 
+void
+path_single(struct slice text, struct path *out)
+{
+	out->n = text.len != 0;
+	out->item[0] = (struct path_item){ text, 0 };
+}
+
 static int
 hex_digit(char c)
 {

@@ -24,6 +24,10 @@ struct path {
 /* ERR_TOOBIG: more channels than a request may name. */
 int path_parse(struct slice text, struct path *out) MUST_CHECK;
 
+/* A path of 0.3.4's publishers and statistics: one id, whatever is in it;
+ * empty means none. */
+void path_single(struct slice text, struct path *out);
+
 /* URL-decode once, with nginx's rules for URIs (section 5.2). */
 int path_decode(struct slice text, struct buf *out) MUST_CHECK;
 

@@ -55,7 +55,7 @@ publisher_info(const struct call *c, enum info_format format)
 		reply.err =
 		    buf_printf(reply.b, "Content-Length: %zu\r\n", body->len);
 	call_cors(c, &reply);
-	reply_no_cache(&reply);
+	call_no_cache(c, &reply);
 	reply_body(&reply);
 	reply_bytes(&reply, body->data, body->len);
 	if (reply.err == 0)
@@ -78,8 +78,7 @@ publish_done(void *arg, int err)
 		call_explain(&c, 200, NULL);
 	} else {
 		/* It was parsed before, so it parses again. */
-		err = path_parse(
-		    (struct slice){ w->text, w->path_len }, &c.api->path);
+		err = call_path_parse(&c, wait_note(w));
 		assert(err == 0);
 		/* A deletion may have overtaken it: published all the same. */
 		if (!publisher_info(&c, w->format))
@@ -123,24 +122,40 @@ message_ttl(const struct call *c)
 	return asked;
 }
 
-/* Find or make the channels of the path; answers when one is refused.  What
- * was made before the refusal stays, as in the module. */
+/* In 0.3.x only a POST refuses "ALL" and "*"; others just find nothing. */
 static bool
-publisher_channels(const struct call *c, bool make)
+publisher_id_ok(const struct call *c, struct slice id)
+{
+	if (call_compat(c) == COMPAT_0_3_4 && !is_post(c->query.method))
+		return call_id_short(c, id);
+	return call_id_ok(c, id);
+}
+
+/* Check the path's ids, and make their channels when something is published;
+ * answers when one is refused.  What was made before the refusal stays, as in
+ * the module. */
+static bool
+publisher_channels(const struct call *c)
 {
 	struct api *a = c->api;
 
 	for (uint32_t i = 0; i < a->path.n; i++) {
 		struct slice id = a->path.item[i].id;
-		int err;
+		int err = 0;
 
-		if (!call_id_ok(c, id))
+		if (!publisher_id_ok(c, id))
 			return false;
-		if (!make)
-			continue;
-		err = hub_open(a->hub, id, &a->channels[i]);
+		if (is_post(c->query.method))
+			err = hub_open(a->hub, id, &a->channels[i]);
 		if (err != 0) {
 			call_error(c, err);
+			return false;
+		}
+		if (call_is_events(c, id) &&
+		    !slice_is(c->query.method, "GET")) {
+			call_explain(c, 403,
+			    "Only internal routines can change events "
+			    "channel.");
 			return false;
 		}
 	}
@@ -159,7 +174,7 @@ publisher_post(struct call *c)
 	bool keep = c->endpoint->settings.store_messages && ttl != 0;
 	int err;
 
-	if (!publisher_channels(c, true))
+	if (!publisher_channels(c))
 		return;
 	if (body->len == 0) {
 		call_explain(c, 400, "Empty post requests are not allowed.");
@@ -205,7 +220,7 @@ publisher_delete(struct call *c)
 	uint32_t n = 0;
 	int err;
 
-	if (!publisher_channels(c, false))
+	if (!publisher_channels(c))
 		return;
 	for (uint32_t i = 0; i < a->path.n; i++) {
 		struct channel *ch = hub_find(a->hub, a->path.item[i].id);
@@ -217,7 +232,8 @@ publisher_delete(struct call *c)
 		call_explain(c, 404, NULL);
 		return;
 	}
-	if (text.len == 0)
+	/* From 0.4.0 on the body is the text. */
+	if (text.len == 0 || call_compat(c) == COMPAT_0_3_4)
 		text = (struct slice){ fixed, strlen(fixed) };
 	w = wait_new(c, WAIT_DELETE, (struct slice){ NULL, 0 });
 	if (w == NULL) {
@@ -236,25 +252,45 @@ publisher_delete(struct call *c)
 static void
 publisher_get(struct call *c)
 {
-	if (publisher_channels(c, false) &&
+	if (publisher_channels(c) &&
 	    !publisher_info(c, info_format_of(c->query.accept)))
 		call_explain(c, 404, NULL);
+}
+
+/* PUT came with 0.4.0. */
+static bool
+method_allowed(const struct call *c)
+{
+	struct slice method = c->query.method;
+
+	if (slice_is(method, "PUT"))
+		return call_compat(c) > COMPAT_0_3_4;
+	if (slice_is(method, "DELETE"))
+		return c->endpoint->settings.admin;
+	return slice_is(method, "POST") || slice_is(method, "GET");
+}
+
+static const char *
+methods_allowed(const struct call *c)
+{
+	bool admin = c->endpoint->settings.admin;
+
+	if (call_compat(c) == COMPAT_0_3_4)
+		return admin ? "GET, POST, DELETE" : "GET, POST";
+	return admin ? "GET, POST, PUT, DELETE" : "GET, POST, PUT";
 }
 
 void
 publisher_handle(struct call *c)
 {
-	bool admin = c->endpoint->settings.admin;
 	struct slice method = c->query.method;
 
-	if (slice_is(method, "OPTIONS")) {
+	if (slice_is(method, "OPTIONS") && call_compat(c) > COMPAT_0_3_4) {
 		call_explain(c, 200, NULL);
 		return;
 	}
-	if (!is_post(method) && !slice_is(method, "GET") &&
-	    !(admin && slice_is(method, "DELETE"))) {
-		call_method_not_allowed(
-		    c, admin ? "GET, POST, PUT, DELETE" : "GET, POST, PUT");
+	if (!method_allowed(c)) {
+		call_method_not_allowed(c, methods_allowed(c));
 		return;
 	}
 	if (!call_path(c))

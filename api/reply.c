@@ -5,6 +5,7 @@ static const struct {
 	int status;
 	const char *line;
 } status_lines[] = {
+	{ 101, "Status: 101 Switching Protocols\r\n" },
 	{ 200, "Status: 200 OK\r\n" },
 	{ 304, "Status: 304 Not Modified\r\n" },
 	{ 400, "Status: 400 Bad Request\r\n" },
@@ -13,7 +14,6 @@ static const struct {
 	{ 405, "Status: 405 Not Allowed\r\n" },
 	{ 413, "Status: 413 Request Entity Too Large\r\n" },
 	{ 500, "Status: 500 Internal Server Error\r\n" },
-	{ 501, "Status: 501 Not Implemented\r\n" },
 	{ 503, "Status: 503 Service Unavailable\r\n" },
 	{ 507, "Status: 507 Insufficient Storage\r\n" },
 };

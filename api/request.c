@@ -97,6 +97,8 @@ request_init(struct request *r, const struct request_ops *ops,
 	}
 	r->wait = NULL;
 	r->control = false;
+	r->upgrade = false;
+	r->tunnel = false;
 }
 
 void

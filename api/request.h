@@ -4,9 +4,14 @@
  * Owner: the gateway's session, which embeds it.  Thread: loop.
  *
  * Life: the gateway fills parameters and body and calls api_handle().  The
- * request is then answered exactly once with ops->reply(), in that call or
- * later, or the gateway calls api_abandon() when its connection went away.
- * After either the other side must not touch it again.
+ * request is then answered exactly once, in that call or later: with
+ * ops->reply(), or with any number of ops->send() and one ops->finish(); or the
+ * gateway calls api_abandon() when its connection went away.  After the end
+ * the other side must not touch it again.
+ *
+ * A tunnel: the api sends a head with status 101 on a request whose `upgrade`
+ * is set, having set `tunnel`.  From then on what it sends are the client's
+ * bytes, and what the client sends comes by api_tunnel().
  */
 #ifndef API_REQUEST_H
 #define API_REQUEST_H
@@ -21,9 +26,26 @@ struct request;
  * Takes its own reference; the request is over when this returns. */
 typedef void request_reply_f(struct request *r, struct payload *answer);
 
+/* A part of the answer; the first begins with the head.  Takes its own
+ * reference.  If the front is too far behind, the connection is closed with a
+ * counted reason and the request abandoned, but never from within. */
+typedef void request_send_f(struct request *r, struct payload *part);
+/* That was all: the request is over when this returns. */
+typedef void request_finish_f(struct request *r);
+/* It cannot go on: the connection is closed and the request abandoned, but
+ * never from within. */
+typedef void request_fail_f(struct request *r);
+/* Bytes that were sent and the front has not taken: once this was not 0,
+ * api_drained() tells when it is 0 again. */
+typedef size_t request_unsent_f(const struct request *r);
+
 struct request_ops {
 	const char *name; /* "fastcgi", "scgi" */
 	request_reply_f *reply;
+	request_send_f *send;
+	request_finish_f *finish;
+	request_unsent_f *unsent;
+	request_fail_f *fail;
 };
 
 /* One CGI variable inside params.raw. */
@@ -60,6 +82,8 @@ struct request {
 	/* the api's: what it waits for */
 	void *wait;   /* struct wait_state, or NULL */
 	bool control; /* came by the control socket */
+	bool upgrade; /* by the gateway: it could be a tunnel */
+	bool tunnel;  /* by the api: it is one */
 };
 
 void params_init(struct params *p, size_t max_bytes);

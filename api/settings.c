@@ -306,10 +306,16 @@ set_role(struct settings *s, const struct directive *d, struct slice v,
 		    "eventsource, websocket)",
 		    (int)MIN_OF(v.len, 64), v.ptr);
 	case TYPE_WEBSOCKET:
+		if (slice_is_nocase(v, "off"))
+			return wrong(
+			    why, "it cannot be switched off: leave it out");
 		s->role = ROLE_SUBSCRIBER;
 		s->mode = MODE_WEBSOCKET;
 		return 0;
 	default:
+		if (slice_is_nocase(v, "off"))
+			return wrong(
+			    why, "it cannot be switched off: leave it out");
 		s->role = ROLE_STATISTICS;
 		return 0;
 	}
@@ -475,6 +481,10 @@ settings_release(struct settings *s)
 int
 settings_check(const struct settings *s, char why[SETTINGS_WHY_SIZE])
 {
+	if (s->max_channel_id_length > UINT16_MAX)
+		return wrong(why,
+		    "push_stream_max_channel_id_length cannot be larger than "
+		    "65535.");
 	if (s->wildcard_channel_max_qtd == 0)
 		return 0;
 	if (s->wildcard_channel_prefix[0] == '\0')

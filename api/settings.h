@@ -51,6 +51,9 @@ struct settings {
 	bool websocket_allow_publish;
 	bool allow_events_channel;
 	bool eventsource_support;
+	bool replay_by_cursor;
+	bool websocket_require_mask;
+	bool eventsource_cursor;
 	char *header_template;
 	char *message_template;
 	char *footer_template;

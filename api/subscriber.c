@@ -1,326 +1,105 @@
 /*
- * api/subscriber.c - the subscriber endpoint: polling and long-polling.
+ * api/subscriber.c - what every subscriber begins with: checks, channels,
+ * position, mode.
  *
- * Source: push-stream.md sections 7 and 8, checks in the order of 7.1.
+ * Source: push-stream.md sections 7 and 8, checks in the order of 7.1.  poll.c
+ * and stream.c go on from here.
  */
 #include "api/api_priv.h"
 
 #include <strings.h>
 
+#include "api/vars.h"
 #include "base/clock.h"
 
-static sub_deliver_f reader_deliver;
-static sub_empty_f reader_empty;
-static sub_deleted_f reader_deleted;
-static sub_failed_f reader_failed;
-
-static const struct sub_ops reader_ops = {
-	.name = "poll",
-	.deliver = reader_deliver,
-	.empty = reader_empty,
-	.deleted = reader_deleted,
-	.failed = reader_failed,
-};
-
-/* Last-Modified and Etag; -1 leaves one out. */
-static void
-position_fields(const struct call *c, struct reply *r, int64_t time_s,
-    int64_t tag, bool etag)
+struct template_values
+delivery_values(const struct delivery *d)
 {
-	char date[HTTP_DATE_SIZE];
-
-	if (!etag) {
-		if (time_s > 0) {
-			http_date_format(time_s, date);
-			reply_field_text(r, "Last-Modified", date);
-		}
-		return;
-	}
-	if (tag >= 0 && r->err == 0)
-		r->err = buf_printf(r->b, "Etag: %s%u\r\n",
-		    c->endpoint->settings.compat >= COMPAT_0_6_0 ? "W/" : "",
-		    (unsigned)tag);
-}
-
-/* The head of a subscriber's answer, fields in the module's order. */
-static void
-reader_head(const struct call *c, struct reply *r, int status, int64_t time_s,
-    int64_t tag)
-{
-	reply_start(r, &c->api->out, status);
-	reply_field_text(r, "Content-Type", c->endpoint->settings.content_type);
-	position_fields(c, r, time_s, tag, false);
-	call_cors(c, r);
-	reply_no_cache(r);
-	position_fields(c, r, time_s, tag, true);
-}
-
-static void
-reader_head_at(
-    const struct call *c, struct reply *r, int status, uint64_t position)
-{
-	reader_head(
-	    c, r, status, (int64_t)cursor_time(position), cursor_tag(position));
-}
-
-static void
-render(const struct call *c, struct reply *r, const struct template_values *v)
-{
-	if (r->err == 0)
-		r->err = template_render(c->endpoint->template, v, r->b);
-}
-
-static void
-render_delivery(const struct call *c, struct reply *r, const struct delivery *d)
-{
-	struct template_values v = {
+	return (struct template_values){
 		.id = (int64_t)d->id,
 		.channel = channel_name(d->channel),
 		.text = msg_text(d->msg),
-		.event_id = msg_event_id(d->msg),
-		.event_type = msg_event_type(d->msg),
+		.event_id = d->msg->has_event_id ? msg_event_id(d->msg)
+						 : (struct slice){ NULL, 0 },
+		.event_type = d->msg->has_event_type
+		    ? msg_event_type(d->msg)
+		    : (struct slice){ NULL, 0 },
 		.tag = cursor_tag(d->cursor),
 		.time_s = (int64_t)cursor_time(d->cursor),
 	};
-
-	render(c, r, &v);
 }
 
-static struct payload *
-reader_answer(
-    const struct call *c, const struct delivery *d, size_t n, uint64_t position)
+struct template_values
+special_values(int64_t id, struct slice channel, struct slice text)
 {
-	const struct settings *s = &c->endpoint->settings;
-	struct reply r;
-
-	reader_head_at(c, &r, 200, position);
-	reply_body(&r);
-	reply_text(&r, s->header_template);
-	for (size_t i = 0; i < n; i++)
-		render_delivery(c, &r, &d[i]);
-	reply_text(&r, s->footer_template);
-	c->api->stats->renders++;
-	return reply_take(&r);
-}
-
-static bool
-rendered_for(const struct rendered *last, const struct call *c,
-    uint64_t channel, int64_t id, uint64_t position)
-{
-	return last->endpoint == c->endpoint && last->channel == channel &&
-	    last->id == id && last->position == position &&
-	    last->origin_len == c->origin.len &&
-	    memcmp(last->origin, c->origin.ptr, c->origin.len) == 0;
-}
-
-static void
-rendered_keep(struct rendered *last, const struct call *c, uint64_t channel,
-    int64_t id, uint64_t position, struct payload *answer)
-{
-	if (answer == NULL || c->origin.len > sizeof(last->origin))
-		return;
-	payload_unref(&last->answer);
-	endpoint_unref(&last->endpoint);
-	last->endpoint = endpoint_ref(c->endpoint);
-	last->channel = channel;
-	last->id = id;
-	last->position = position;
-	last->origin_len = c->origin.len;
-	if (c->origin.len != 0)
-		memcpy(last->origin, c->origin.ptr, c->origin.len);
-	last->answer = payload_ref(answer);
-}
-
-/*
- * A live message goes to all readers of its channel one after the other, and
- * most of them came by the same location: its answer is rendered once.
- */
-static struct payload *
-live_answer(const struct call *c, const struct delivery *d)
-{
-	struct rendered *last = &c->api->rendered;
-	int64_t id = (int64_t)d->id;
-	struct payload *answer;
-
-	if (rendered_for(last, c, d->channel->number, id, d->cursor))
-		return payload_ref(last->answer);
-	answer = reader_answer(c, d, 1, d->cursor);
-	rendered_keep(last, c, d->channel->number, id, d->cursor, answer);
-	return answer;
-}
-
-static struct call
-reader_call(struct wait_state *w)
-{
-	w->api->stats->parked--;
-	return wait_call(w);
-}
-
-static void
-send_payload(const struct call *c, struct payload *answer)
-{
-	c->request->ops->reply(
-	    c->request, answer != NULL ? answer : c->api->no_memory);
-	payload_unref(&answer);
-}
-
-static void
-reader_deliver(
-    void *sess, const struct delivery *d, size_t n, uint64_t position)
-{
-	struct wait_state *w = sess;
-	struct call c = reader_call(w);
-
-	if (n == 1 && position == d->cursor)
-		send_payload(&c, live_answer(&c, d));
-	else
-		send_payload(&c, reader_answer(&c, d, n, position));
-	wait_free(&w);
-}
-
-/* A message of our own making: deleted or timed out. */
-static struct payload *
-special_answer(const struct call *c, int64_t id, struct slice channel,
-    struct slice text, uint64_t position)
-{
-	const struct settings *s = &c->endpoint->settings;
-	struct template_values v = {
+	return (struct template_values){
 		.id = id,
 		.channel = channel,
 		.text = text,
-		.event_id = { "", 0 },
-		.event_type = { "", 0 },
 	};
-	struct reply r;
-
-	reader_head_at(c, &r, 200, position);
-	reply_body(&r);
-	reply_text(&r, s->header_template);
-	render(c, &r, &v);
-	reply_text(&r, s->footer_template);
-	c->api->stats->renders++;
-	return reply_take(&r);
 }
 
-static void
-send_timeout(const struct call *c, uint64_t position)
-{
-	static const char text[] = "Timed out";
-	struct reply r;
+/* --- may these channels be read?  Section 7.2 --------------------------- */
 
-	c->api->stats->poll_timeouts++;
-	if (c->endpoint->settings.timeout_with_body) {
-		send_payload(c,
-		    special_answer(c, MESSAGE_ID_TIMED_OUT,
-			(struct slice){ "", 0 },
-			(struct slice){ text, sizeof(text) - 1 }, position));
-		return;
-	}
-	reader_head_at(c, &r, 304, position);
-	reply_header_only(&r);
-	api_send(c->api, c->request, &r);
-}
-
-/* A poll found nothing: the client's own position comes back (8.2). */
-static void
-send_nothing(const struct call *c, int64_t time_s, int64_t tag)
-{
-	struct reply r;
-
-	reader_head(c, &r, 304, time_s, tag);
-	reply_header_only(&r);
-	api_send(c->api, c->request, &r);
-}
-
-static void
-reader_empty(void *sess, uint64_t position)
-{
-	struct wait_state *w = sess;
-	struct call c = reader_call(w);
-
-	if (w->polling)
-		send_nothing(&c, w->own_time, w->own_tag);
-	else
-		send_timeout(&c, position);
-	wait_free(&w);
-}
-
-static void
-reader_deleted(
-    void *sess, const struct channel *ch, struct slice text, uint64_t position)
-{
-	struct wait_state *w = sess;
-	struct call c = reader_call(w);
-	struct rendered *last = &c.api->rendered;
-	struct payload *answer;
-
-	if (rendered_for(last, &c, ch->number, MESSAGE_ID_DELETED, position)) {
-		answer = payload_ref(last->answer);
-	} else {
-		answer = special_answer(
-		    &c, MESSAGE_ID_DELETED, channel_name(ch), text, position);
-		rendered_keep(
-		    last, &c, ch->number, MESSAGE_ID_DELETED, position, answer);
-	}
-	send_payload(&c, answer);
-	wait_free(&w);
-}
-
-static void
-reader_failed(void *sess, int err)
-{
-	struct wait_state *w = sess;
-	struct call c = reader_call(w);
-
-	call_error(&c, err);
-	wait_free(&w);
-}
-
-/* Section 7.2: may these channels be read?  Answers when not. */
 static bool
-reader_validate(const struct call *c)
+channel_admits(const struct call *c, struct slice id)
 {
-	struct api *a = c->api;
 	const struct settings *s = &c->endpoint->settings;
-	const struct settings *store = &a->layout->settings;
-	uint32_t wildcards = 0, limit;
+	uint32_t most = c->api->layout->settings.max_subscribers_per_channel;
+	const struct channel *ch = hub_find(c->api->hub, id);
 
-	for (uint32_t i = 0; i < a->path.n; i++) {
-		struct slice id = a->path.item[i].id;
-		const struct channel *ch;
-		bool wildcard = hub_is_wildcard(a->hub, id);
-
-		if (!call_id_ok(c, id))
-			return false;
-		ch = hub_find(a->hub, id);
-		wildcards += wildcard;
-		if (s->authorized_channels_only && !wildcard &&
-		    (ch == NULL || ch->stored == 0)) {
-			call_explain(
-			    c, 403, "Subscriber could not create channels.");
-			return false;
-		}
-		if (ch != NULL && store->max_subscribers_per_channel != 0 &&
-		    ch->subscribers >= store->max_subscribers_per_channel) {
-			call_explain(c, 403,
-			    "Subscribers limit per channel "
-			    "has been exceeded.");
-			return false;
-		}
+	if (s->authorized_channels_only && !hub_is_wildcard(c->api->hub, id) &&
+	    (ch == NULL || ch->stored == 0)) {
+		call_explain(c, 403, "Subscriber could not create channels.");
+		return false;
 	}
-	limit = s->wildcard_channel_max_qtd != 0
-	    ? s->wildcard_channel_max_qtd
-	    : store->max_number_of_wildcard_channels;
-	if (limit != 0 && wildcards != 0 &&
-	    (wildcards > limit || wildcards == a->path.n)) {
-		call_explain(c, 403, "Subscribed too much wildcard channels.");
+	if (ch != NULL && most != 0 && ch->subscribers >= most) {
+		call_explain(
+		    c, 403, "Subscribers limit per channel has been exceeded.");
+		return false;
+	}
+	if (call_is_events(c, id) && !s->allow_events_channel) {
+		call_explain(
+		    c, 403, "Subscription to events channel is not allowed.");
 		return false;
 	}
 	return true;
 }
 
 static bool
-reader_channels(const struct call *c)
+wildcards_admitted(const struct call *c, uint32_t wildcards)
+{
+	const struct settings *s = &c->endpoint->settings;
+	const struct settings *store = &c->api->layout->settings;
+	uint32_t limit = s->wildcard_channel_max_qtd != 0
+	    ? s->wildcard_channel_max_qtd
+	    : store->max_number_of_wildcard_channels;
+
+	if (limit == 0 || wildcards == 0 ||
+	    (wildcards <= limit && wildcards != c->api->path.n))
+		return true;
+	call_explain(c, 403, "Subscribed too much wildcard channels.");
+	return false;
+}
+
+static bool
+subscriber_admitted(const struct call *c)
+{
+	const struct api *a = c->api;
+	uint32_t wildcards = 0;
+
+	for (uint32_t i = 0; i < a->path.n; i++) {
+		struct slice id = a->path.item[i].id;
+
+		if (!call_id_ok(c, id) || !channel_admits(c, id))
+			return false;
+		wildcards += hub_is_wildcard(a->hub, id);
+	}
+	return wildcards_admitted(c, wildcards);
+}
+
+bool
+subscriber_channels(const struct call *c)
 {
 	struct api *a = c->api;
 
@@ -336,9 +115,11 @@ reader_channels(const struct call *c)
 	return true;
 }
 
+/* --- where does the client stand?  Section 7.3 -------------------------- */
+
 /* The directive's value if it is set, even if empty; else the header's. */
 static bool
-reader_value(const struct call *c, enum complex which, struct slice header,
+subscriber_value(const struct call *c, enum complex which, struct slice header,
     struct slice *out)
 {
 	struct buf *value = &c->api->value[which];
@@ -372,120 +153,183 @@ parse_tag(struct slice v)
 	return v.len != 0 ? tag : -1;
 }
 
-/* Section 7.3.  A time without a tag means "after that second". */
+/* "1763800000.12", as an EventSource location may have sent it as id. */
 static bool
-reader_position(const struct call *c, struct sub_position *pos, int64_t *time_s,
-    int64_t *tag)
+parse_cursor(struct slice v, uint64_t *cursor)
 {
-	struct slice time_text, tag_text, event_id;
+	const size_t most = 12; /* digits of seconds */
+	const char *dot = v.len != 0 ? memchr(v.ptr, '.', v.len) : NULL;
+	size_t len = dot != NULL ? (size_t)(dot - v.ptr) : 0;
+	int64_t tag;
+	uint64_t s = 0;
 
-	if (!reader_value(
+	if (len == 0 || len > most)
+		return false;
+	tag = parse_tag((struct slice){ dot + 1, v.len - len - 1 });
+	for (size_t i = 0; i < len; i++) {
+		if (v.ptr[i] < '0' || v.ptr[i] > '9')
+			return false;
+		s = s * 10 + (uint64_t)(v.ptr[i] - '0');
+	}
+	if (tag < 0 || s > CURSOR_TIME_MAX)
+		return false;
+	*cursor = cursor_make(s, (uint64_t)tag);
+	return true;
+}
+
+/* A time without a tag means "after that second". */
+static void
+position_set(struct sub_position *pos, int64_t time_s, int64_t tag)
+{
+	pos->by_position = true;
+	pos->after =
+	    cursor_make((uint64_t)MIN_OF(time_s, (int64_t)CURSOR_TIME_MAX),
+		tag >= 0 ? (uint64_t)tag : CURSOR_TAG_MAX);
+}
+
+/* The ways of 0.3.4: an event id makes the time void, a stream does not look
+ * at the tag, a WebSocket at neither, and a poll without a time wants all. */
+static void
+position_0_3_4(struct sub_position *pos, enum sub_mode mode, int64_t time_s)
+{
+	bool poll = mode == MODE_POLLING || mode == MODE_LONG_POLLING;
+
+	if (mode == MODE_WEBSOCKET) {
+		memset(pos, 0, sizeof(*pos));
+	} else if (pos->by_event_id) {
+		pos->by_position = false;
+	} else if (poll && !pos->by_position) {
+		pos->by_position = true;
+		pos->after = 0;
+	} else if (!poll && time_s >= 0) {
+		position_set(pos, time_s, 0);
+	}
+}
+
+bool
+subscriber_position(const struct call *c, enum sub_mode mode,
+    struct sub_position *pos, int64_t *time_s, int64_t *tag)
+{
+	struct slice time_text, tag_text, id;
+
+	if (!subscriber_value(
 		c, COMPLEX_TIME, c->query.if_modified_since, &time_text) ||
-	    !reader_value(c, COMPLEX_TAG, c->query.if_none_match, &tag_text) ||
-	    !reader_value(
-		c, COMPLEX_EVENT_ID, c->query.last_event_id, &event_id))
+	    !subscriber_value(
+		c, COMPLEX_TAG, c->query.if_none_match, &tag_text) ||
+	    !subscriber_value(c, COMPLEX_EVENT_ID, c->query.last_event_id, &id))
 		return false;
 	*time_s = http_date_parse(time_text.ptr, time_text.len);
 	*tag = parse_tag(tag_text);
 	memset(pos, 0, sizeof(*pos));
-	if (*time_s >= 0) {
+	if (*time_s >= 0)
+		position_set(pos, *time_s, *tag);
+	if (c->endpoint->settings.eventsource_cursor &&
+	    parse_cursor(id, &pos->after)) {
 		pos->by_position = true;
-		pos->after = cursor_make((uint64_t)*time_s,
-		    *tag >= 0 ? (uint64_t)*tag : CURSOR_TAG_MAX);
+	} else if (id.len != 0) {
+		pos->by_event_id = true;
+		pos->event_id = id;
 	}
-	pos->by_event_id = event_id.len != 0;
-	pos->event_id = event_id;
+	if (call_compat(c) == COMPAT_0_3_4)
+		position_0_3_4(pos, mode, *time_s);
 	return true;
 }
 
-/* Location and header name a mode; long-polling wins over polling (8). */
+/* --- how is it answered?  Section 8 ------------------------------------- */
+
+static bool
+mode_is(struct slice header, const char *name)
+{
+	return header.len == strlen(name) &&
+	    strncasecmp(header.ptr, name, header.len) == 0;
+}
+
+/* Location and header name a mode; long-polling wins over polling. */
 static enum sub_mode
-reader_mode(const struct call *c)
+subscriber_mode(const struct call *c)
 {
 	enum sub_mode mode = c->endpoint->settings.mode;
-	struct slice h = c->query.mode;
 
-	if (mode == MODE_WEBSOCKET)
-		return mode;
-	if (h.len == 12 && strncasecmp(h.ptr, "long-polling", 12) == 0)
+	if (mode_is(c->query.mode, "long-polling"))
 		return MODE_LONG_POLLING;
-	if (h.len == 7 && strncasecmp(h.ptr, "polling", 7) == 0 &&
-	    mode != MODE_LONG_POLLING)
+	if (mode_is(c->query.mode, "polling") && mode != MODE_LONG_POLLING)
 		return MODE_POLLING;
 	return mode;
 }
 
-static uint64_t
-reader_deadline(const struct call *c)
+/* It becomes the name of a function in a script, so it must look like one. */
+static bool
+callback_ok(struct slice name)
 {
-	const struct settings *s = &c->endpoint->settings;
-	uint64_t ttl = s->longpolling_connection_ttl_ms != 0
-	    ? s->longpolling_connection_ttl_ms
-	    : s->subscriber_connection_ttl_ms;
+	for (size_t i = 0; i < name.len; i++) {
+		unsigned char ch = (unsigned char)name.ptr[i];
 
-	return ttl != 0 ? hub_now_ms(c->api->hub) + ttl : UINT64_MAX;
+		if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+			(ch >= '0' && ch <= '9') ||
+			(ch != '\0' && strchr("_$.[]", ch) != NULL)))
+			return false;
+	}
+	return true;
+}
+
+/* Section 8.5: the callback argument of a poll, decoded. */
+static bool
+subscriber_callback(struct call *c)
+{
+	struct slice name = { "callback", 8 };
+	struct buf *out = &c->api->body;
+	int err;
+
+	buf_clear(out);
+	err = path_decode(query_arg(c->query.args, name), out);
+	if (err != 0) {
+		call_error(c, err);
+		return false;
+	}
+	c->callback = (struct slice){ out->data, out->len };
+	if (callback_ok(c->callback))
+		return true;
+	c->callback.len = 0;
+	call_explain(c, 400, "The callback argument is no name of a function.");
+	return false;
 }
 
 static void
-reader_join(struct call *c, bool polling)
+subscriber_options(const struct call *c)
 {
-	struct api *a = c->api;
-	struct sub_position pos;
-	struct wait_state *w;
-	int64_t time_s, tag;
-	int err;
+	struct reply r;
 
-	if (!reader_position(c, &pos, &time_s, &tag) || !reader_channels(c))
-		return;
-	w = wait_new(c, WAIT_READER, (struct slice){ NULL, 0 });
-	if (w == NULL) {
-		call_error(c, ERR_NOMEM);
-		return;
-	}
-	w->polling = polling;
-	w->own_time = time_s;
-	w->own_tag = tag;
-	err = hub_subscribe(a->hub, a->channels, a->backtracks, a->path.n, &pos,
-	    !polling, reader_deadline(c), &reader_ops, w, &w->on.sub);
-	if (err == 0) {
-		a->stats->parked++;
-		request_shed(c->request);
-		return;
-	}
-	(void)wait_call(w);
-	wait_free(&w);
-	if (err != HUB_NOTHING)
-		call_error(c, err);
-	else if (polling)
-		send_nothing(c, time_s, tag);
-	else
-		send_timeout(c, hub_position_now(a->hub, pos.after));
+	reply_start(&r, &c->api->out, 200);
+	call_cors(c, &r);
+	reply_header_only(&r);
+	api_send(c->api, c->request, &r);
 }
 
 void
 subscriber_handle(struct call *c)
 {
-	enum sub_mode mode;
-	struct reply r;
+	enum sub_mode mode = c->endpoint->settings.mode;
 
-	if (slice_is(c->query.method, "OPTIONS")) {
-		reply_start(&r, &c->api->out, 200);
-		call_cors(c, &r);
-		reply_header_only(&r);
-		api_send(c->api, c->request, &r);
-		return;
+	if (mode == MODE_WEBSOCKET) {
+		if (!websocket_asked(c))
+			return;
+	} else {
+		mode = subscriber_mode(c);
+		if (slice_is(c->query.method, "OPTIONS")) {
+			subscriber_options(c);
+			return;
+		}
+		if (!slice_is(c->query.method, "GET")) {
+			call_method_not_allowed(c, "GET");
+			return;
+		}
 	}
-	if (!slice_is(c->query.method, "GET")) {
-		call_method_not_allowed(c, "GET");
+	/* Only 0.3.x looks at the channels before it says 101. */
+	c->websocket = mode == MODE_WEBSOCKET && call_compat(c) > COMPAT_0_3_4;
+	if (!call_path(c) || !subscriber_admitted(c))
 		return;
-	}
-	mode = reader_mode(c);
-	if (mode != MODE_POLLING && mode != MODE_LONG_POLLING) {
-		call_explain(c, 501,
-		    "This push_stream_subscriber mode is not "
-		    "served by this version.");
-		return;
-	}
-	if (call_path(c) && reader_validate(c))
-		reader_join(c, mode == MODE_POLLING);
+	if (mode != MODE_POLLING && mode != MODE_LONG_POLLING)
+		stream_handle(c, mode);
+	else if (subscriber_callback(c))
+		poll_handle(c, mode);
 }

@@ -18,12 +18,13 @@ struct template_values {
 	int64_t id; /* negative: ping, deleted, timeout */
 	struct slice channel;
 	struct slice text;
-	struct slice event_id;
+	struct slice event_id; /* NULL: not given, which is not empty */
 	struct slice event_type;
 	uint32_t tag;
 	int64_t time_s;
 };
 
+#define MESSAGE_ID_PING (-1)
 #define MESSAGE_ID_DELETED (-2)
 #define MESSAGE_ID_TIMED_OUT (-3)
 

@@ -2,7 +2,7 @@
  * ctl/main.c - holdfastctl: ask a running daemon, by its control socket.
  *
  * A client of the daemon and of nothing inside it: it writes one SCGI
- * request and reads one CGI answer.
+ * request and reads one CGI answer.  Only `convert` asks nobody.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "ctl/convert.h"
 
 #define DEFAULT_SOCKET "/run/holdfast/control.sock"
 #define ANSWER_MAX (1024 * 1024)
@@ -20,6 +21,7 @@
 static const char usage_text[] =
     "usage: holdfastctl [-s SOCKET] status\n"
     "       holdfastctl [-s SOCKET] backup FILE\n"
+    "       " CONVERT_USAGE "\n"
     "  -s SOCKET  the daemon's control socket (default " DEFAULT_SOCKET ")\n"
     "  -V         print the version and exit\n"
     "  -h         print this help and exit\n";
@@ -180,6 +182,9 @@ main(int argc, char **argv)
 	const char *socket_path = DEFAULT_SOCKET;
 	int c, left;
 
+	/* No daemon is asked, and the options are others. */
+	if (argc > 1 && strcmp(argv[1], "convert") == 0)
+		return convert_main(argc - 1, argv + 1);
 	while ((c = getopt(argc, argv, "s:Vh")) != -1) {
 		switch (c) {
 		case 's':

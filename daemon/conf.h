@@ -41,6 +41,8 @@ struct conf {
 	uint64_t max_params_size;
 	uint64_t max_connections;
 	uint64_t request_timeout_ms;
+	uint64_t subscriber_buffer_size;
+	uint64_t subscriber_buffer_time_ms;
 	enum log_level log_level;
 	char *log_file;
 	struct layout *layout; /* the api takes it: conf_take_layout */

@@ -2,8 +2,8 @@
  * daemon/loop.c - the one turn, and the signals.
  *
  * A turn: libevent runs what is ready; then deferred work has its place: waits
- * that are over end, what was published in this turn goes to the store in one
- * hand-over, closed connections are freed.
+ * that are over end, closed connections are freed, what was published in this
+ * turn goes to the store in one hand-over.
  *
  * SIGTERM is a lame duck: no more accepting, parked polls get their ordinary
  * empty answer, what is queued is committed and answered, exit 0.
@@ -78,7 +78,7 @@ signal_cb(evutil_socket_t sig, short what, void *arg)
 }
 
 static void
-loop_arm_timer(struct daemon *d)
+loop_arm_timer(struct daemon *d, bool at_once)
 {
 	uint64_t now = hub_now_ms(d->hub);
 	uint64_t next = MIN_OF(hub_next_ms(d->hub), now + 1000);
@@ -86,6 +86,8 @@ loop_arm_timer(struct daemon *d)
 
 	if (d->notify.watchdog_ms != 0)
 		next = MIN_OF(next, d->notify.next_ms);
+	if (at_once)
+		next = now;
 	if (d->timer_ms != 0 && d->timer_ms <= next)
 		return;
 	next = MAX_OF(next, now);
@@ -98,12 +100,16 @@ loop_arm_timer(struct daemon *d)
 static void
 loop_turn_end(struct daemon *d)
 {
+	bool more;
+
 	loop_time(d);
 	hub_tick(d->hub);
-	store_flush(d->store);
+	more = api_turn(d->api);
+	/* That somebody left is an event, so before the store hears of it. */
 	gateway_reap(d->gateway);
+	store_flush(d->store);
 	notify_alive(&d->notify, hub_now_ms(d->hub));
-	loop_arm_timer(d);
+	loop_arm_timer(d, more);
 }
 
 static bool

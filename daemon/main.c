@@ -42,6 +42,8 @@ gateway_limits_of(const struct daemon *d, const struct conf *c)
 		.max_params = c->max_params_size,
 		.max_body = c->client_max_body_size,
 		.request_timeout_ms = c->request_timeout_ms,
+		.max_unsent = c->subscriber_buffer_size,
+		.max_unsent_ms = c->subscriber_buffer_time_ms,
 		.max_connections = (unsigned)most,
 	};
 }
@@ -60,6 +62,8 @@ daemon_apply_limits(
 		.max_stored = s->max_messages_stored,
 		.wildcard_prefix = { s->wildcard_channel_prefix,
 		    strlen(s->wildcard_channel_prefix) },
+		.events_channel = { s->events_channel_id,
+		    strlen(s->events_channel_id) },
 		.replay_messages = (uint32_t)c->replay_messages,
 		.replay_bytes = c->replay_size,
 	};

@@ -13,8 +13,11 @@
  * Thousands of connections wait at a time, so one that waits owns nothing
  * but this struct: reads go through a buffer of the gateway's, and what the
  * kernel does not take at once hangs in a struct conn_out that is made for
- * it and freed after it.  An answer to thousands of readers is one payload;
- * what is kept of it is a reference and how far we came.
+ * it and freed after it.
+ *
+ * Who does not read his answer at all is given request_timeout.  A streaming
+ * answer has no end, so its reader could fall behind for ever, taking a little
+ * now and then: its parts are bounded in bytes and in age besides.
  *
  * A wake reads once, at most the shared buffer: that is its share of a turn.
  */
@@ -24,24 +27,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
-#include "fcgi/fcgi_codec.h"
+#include "fcgi/conn_out.h"
 #include "fcgi/gateway_priv.h"
 
-#define OUT_PAUSE 64 /* answers kept: stop reading until taken */
-#define OUT_MAX 512  /* one read asked for so many: close */
+#define OUT_PAUSE 64 /* items kept: stop reading until there are half */
+#define OUT_MAX 512  /* answers: one read asked for so many, close */
 #define LINGER_S 5   /* without a byte */
 
-struct out_item {
-	STAILQ_ENTRY(out_item) link;
-	struct payload *payload;
-	size_t off; /* bytes written, heads included */
-	uint16_t id;
-};
-
 struct conn_out {
-	STAILQ_HEAD(, out_item) items;
-	unsigned count;
+	struct out queue;
+	bool paused;	 /* too many items: we do not read */
+	bool aging;	 /* the timeout is the oldest part's */
 	struct event ev; /* writing; times out */
 };
 
@@ -92,24 +90,31 @@ conn_release(struct conn *c)
 	c->magic = 0;
 }
 
-static void
-out_item_free(struct conn_out *out)
+static bool
+conn_out_new(struct conn *c)
 {
-	struct out_item *it = STAILQ_FIRST(&out->items);
+	struct conn_out *out = malloc(sizeof(*out));
 
-	STAILQ_REMOVE_HEAD(&out->items, link);
-	out->count--;
-	payload_unref(&it->payload);
-	free(it);
+	if (out == NULL ||
+	    event_assign(&out->ev, c->gw->base, c->fd, EV_WRITE | EV_PERSIST,
+		conn_write_cb, c) != 0) {
+		free(out);
+		return false;
+	}
+	out_init(&out->queue);
+	out->paused = false;
+	out->aging = false;
+	c->out = out;
+	c->gw->writing++;
+	return true;
 }
 
 static void
-out_free(struct conn *c)
+conn_out_free(struct conn *c)
 {
 	if (c->out == NULL)
 		return;
-	while (!STAILQ_EMPTY(&c->out->items))
-		out_item_free(c->out);
+	out_clear(&c->out->queue);
 	(void)event_del(&c->out->ev);
 	free(c->out);
 	c->out = NULL;
@@ -123,101 +128,111 @@ conn_close(struct conn *c, enum conn_close_why why)
 		return;
 	conn_set_state(c, CONN_DEAD);
 	(void)event_del(&c->ev);
-	out_free(c);
+	conn_out_free(c);
 	TAILQ_REMOVE(&c->gw->conns, c, link);
 	TAILQ_INSERT_TAIL(&c->gw->dead, c, link);
 	gateway_count_close(c->gw, c->ops->name, why);
 }
 
-/* ERR_AGAIN: the kernel takes no more, *off says how far it came. */
-static int
-write_some(
-    const struct conn *c, const struct payload *p, uint16_t id, size_t *off)
+/* Until the front takes more, but no longer than the oldest part may wait. */
+static void
+conn_await(struct conn *c)
 {
-	struct slice answer = { p->data, p->len };
-	size_t size = id == 0 ? p->len : fcgi_answer_size(p->len);
-	struct fcgi_frames frames;
-	struct iovec iov[FCGI_IOV_MAX];
-	struct msghdr msg = { .msg_iov = iov };
-	ssize_t n;
+	const struct gateway_limits *limits = &c->gw->limits;
+	const struct out_item *part = out_oldest_part(&c->out->queue);
+	uint64_t wait_ms = limits->request_timeout_ms;
+	uint64_t age_ms = part != NULL ? clock_mono_ms() - part->since_ms : 0;
+	struct timeval tv;
 
-	while (*off < size) {
-		if (id != 0) {
-			msg.msg_iovlen = (size_t)fcgi_answer_iov(
-			    &frames, id, answer, *off, iov);
-		} else {
-			iov[0].iov_base = (void *)(uintptr_t)(p->data + *off);
-			iov[0].iov_len = size - *off;
-			msg.msg_iovlen = 1;
-		}
-		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
-		if (n >= 0)
-			*off += (size_t)n;
-		else if (errno == EAGAIN)
-			return ERR_AGAIN;
-		else if (errno != EINTR)
-			return ERR_SYSTEM;
+	if (part != NULL && age_ms >= limits->max_unsent_ms) {
+		conn_close(c, CONN_CLOSE_BEHIND_TIME);
+		return;
 	}
-	return 0;
+	c->out->aging =
+	    part != NULL && limits->max_unsent_ms - age_ms < wait_ms;
+	if (c->out->aging)
+		wait_ms = limits->max_unsent_ms - age_ms;
+	tv = ms_to_timeval(wait_ms);
+	if (event_add(&c->out->ev, &tv) != 0)
+		conn_close(c, CONN_CLOSE_NOMEM);
 }
 
-static struct conn_out *
-out_new(struct conn *c)
+/* What was kept passes no bound, and somebody waits for it to go. */
+static void
+conn_kept(struct conn *c, const struct out_item *it)
 {
-	struct conn_out *out = malloc(sizeof(*out));
+	struct conn_out *out = c->out;
+	const struct out *q = &out->queue;
 
-	if (out == NULL)
-		return NULL;
-	STAILQ_INIT(&out->items);
-	out->count = 0;
-	if (event_assign(&out->ev, c->gw->base, c->fd, EV_WRITE | EV_PERSIST,
-		conn_write_cb, c) != 0 ||
-	    event_add(&out->ev, &c->gw->write_timeout) != 0) {
-		free(out);
-		return NULL;
+	if (q->count - q->parts > OUT_MAX) {
+		conn_close(c, CONN_CLOSE_FLOOD);
+		return;
 	}
-	c->gw->writing++;
-	return out;
+	if (q->count >= OUT_PAUSE && !out->paused) {
+		out->paused = true;
+		(void)event_del(&c->ev);
+	}
+	/* Others do not change how long we wait. */
+	if (q->count == 1 || (it->part && q->parts == 1))
+		conn_await(c);
 }
 
 static void
-out_keep(struct conn *c, struct payload *p, uint16_t id, size_t off)
+conn_keep(struct conn *c, struct out_item *it)
 {
-	struct out_item *it = malloc(sizeof(*it));
-
-	if (c->out == NULL)
-		c->out = out_new(c);
-	if (it == NULL || c->out == NULL) {
-		free(it);
+	if (c->out == NULL && !conn_out_new(c)) {
 		conn_close(c, CONN_CLOSE_NOMEM);
 		return;
 	}
-	it->payload = payload_ref(p);
-	it->id = id;
-	it->off = off;
-	STAILQ_INSERT_TAIL(&c->out->items, it, link);
-	c->out->count++;
-	if (c->out->count == OUT_PAUSE)
-		(void)event_del(&c->ev);
-	else if (c->out->count > OUT_MAX)
-		conn_close(c, CONN_CLOSE_FLOOD);
+	if (it->part &&
+	    !out_has_room(&c->out->queue, it, c->gw->limits.max_unsent)) {
+		conn_close(c, CONN_CLOSE_BEHIND_BYTES);
+		return;
+	}
+	if (it->part)
+		it->since_ms = clock_mono_ms();
+	if (out_keep(&c->out->queue, it) != 0)
+		conn_close(c, CONN_CLOSE_NOMEM);
+	else
+		conn_kept(c, it);
 }
 
-void
-conn_send(struct conn *c, struct payload *p, uint16_t id)
+static void
+conn_put(struct conn *c, struct out_item *it)
 {
-	size_t off = 0;
 	int err = ERR_AGAIN;
 
 	if (c->state == CONN_DEAD)
 		return;
 	assert(c->state == CONN_OPEN);
 	if (c->out == NULL)
-		err = write_some(c, p, id, &off);
+		err = out_item_write(it, c->fd);
 	if (err == ERR_AGAIN)
-		out_keep(c, p, id, off);
+		conn_keep(c, it);
 	else if (err != 0)
 		conn_close(c, CONN_CLOSE_RESET);
+}
+
+void
+conn_send(struct conn *c, struct payload *p, uint16_t id)
+{
+	struct out_item it = { .payload = p, .id = id };
+
+	conn_put(c, &it);
+}
+
+void
+conn_send_part(struct conn *c, struct payload *p, uint16_t id)
+{
+	struct out_item it = { .payload = p, .id = id, .part = true };
+
+	conn_put(c, &it);
+}
+
+size_t
+conn_unsent(const struct conn *c)
+{
+	return c->out != NULL ? c->out->queue.bytes : 0;
 }
 
 /* Everything is written, and no more will be. */
@@ -246,20 +261,43 @@ conn_finish(struct conn *c, bool linger)
 		conn_flushed(c);
 }
 
-/* Write what was kept; ERR_AGAIN when some is left. */
-static int
-out_write(struct conn *c)
+static void
+conn_resume(struct conn *c)
 {
-	struct out_item *it;
-	int err;
+	if (event_add(&c->ev, NULL) != 0)
+		conn_close(c, CONN_CLOSE_RESET);
+}
 
-	while ((it = STAILQ_FIRST(&c->out->items)) != NULL) {
-		err = write_some(c, it->payload, it->id, &it->off);
-		if (err != 0)
-			return err;
-		out_item_free(c->out);
+/* Some is written and some is left. */
+static void
+conn_progress(struct conn *c)
+{
+	struct conn_out *out = c->out;
+
+	if (out->paused && c->state == CONN_OPEN &&
+	    out->queue.count <= OUT_PAUSE / 2) {
+		out->paused = false;
+		conn_resume(c);
 	}
-	return 0;
+	if (c->state != CONN_DEAD)
+		conn_await(c);
+}
+
+/* The session may send more, or end, from within its op. */
+static void
+conn_drained(struct conn *c)
+{
+	bool paused = c->out->paused;
+
+	conn_out_free(c);
+	if (c->state == CONN_FLUSH) {
+		conn_flushed(c);
+		return;
+	}
+	if (paused)
+		conn_resume(c);
+	if (c->state == CONN_OPEN)
+		c->ops->drained(c);
 }
 
 static void
@@ -268,23 +306,18 @@ conn_write_cb(evutil_socket_t fd, short what, void *arg)
 	struct conn *c;
 	int err;
 
-	(void)fd;
 	OBJ_CAST(c, arg, CONN_MAGIC);
 	if ((what & EV_WRITE) == 0) {
-		conn_close(c, CONN_CLOSE_SLOW);
+		conn_close(c,
+		    c->out->aging ? CONN_CLOSE_BEHIND_TIME : CONN_CLOSE_SLOW);
 		return;
 	}
-	err = out_write(c);
-	if (err == ERR_AGAIN)
-		return;
-	if (err != 0) {
-		conn_close(c, CONN_CLOSE_RESET);
-		return;
-	}
-	out_free(c);
-	if (c->state == CONN_FLUSH)
-		conn_flushed(c);
-	else if (event_add(&c->ev, NULL) != 0) /* it may be paused */
+	err = out_write(&c->out->queue, fd);
+	if (err == 0)
+		conn_drained(c);
+	else if (err == ERR_AGAIN)
+		conn_progress(c);
+	else
 		conn_close(c, CONN_CLOSE_RESET);
 }
 

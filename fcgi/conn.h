@@ -30,6 +30,8 @@ enum conn_close_why {
 typedef void conn_input_f(struct conn *c, struct slice in);
 /* What it means that the front closes now. */
 typedef enum conn_close_why conn_eof_f(const struct conn *c);
+/* Nothing waits to be written any more. */
+typedef void conn_drained_f(struct conn *c);
 /* The last call: give up what is in flight and free the session. */
 typedef void conn_free_f(struct conn *c);
 
@@ -37,6 +39,7 @@ struct conn_ops { /* one const instance per kind of session */
 	const char *name;
 	conn_input_f *input;
 	conn_eof_f *eof;
+	conn_drained_f *drained;
 	conn_free_f *free;
 };
 
@@ -77,6 +80,13 @@ conn_is_open(const struct conn *c)
 /* Write p, as it is (id 0) or as the answer to a FastCGI request, now or when
  * the front takes it.  Takes its own reference.  May close the connection. */
 void conn_send(struct conn *c, struct payload *p, uint16_t id);
+/* Likewise a part of a streaming answer (id: of its STDOUT).  It is for these
+ * that a front can be too far behind: more than max_unsent bytes waiting, or
+ * one of them for max_unsent_ms. */
+void conn_send_part(struct conn *c, struct payload *p, uint16_t id);
+/* Bytes that wait to be written; of all its requests, since telling them apart
+ * would only matter where a front mixes several on one connection. */
+size_t conn_unsent(const struct conn *c);
 
 /* No more input; close when all is written.  linger: bytes that the front is
  * still sending are waited for, since closing on them would reset the

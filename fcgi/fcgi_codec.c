@@ -240,6 +240,13 @@ fcgi_put_end(uint8_t out[FCGI_END_LEN], uint16_t id, uint8_t status)
 }
 
 void
+fcgi_put_finish(uint8_t out[FCGI_FINISH_LEN], uint16_t id)
+{
+	put_head(out, FCGI_STDOUT, id, 0);
+	fcgi_put_end(out + FCGI_HEADER_LEN, id, FCGI_REQUEST_COMPLETE);
+}
+
+void
 fcgi_put_unknown(uint8_t out[FCGI_UNKNOWN_LEN], uint8_t type)
 {
 	memset(out, 0, FCGI_UNKNOWN_LEN);
@@ -288,46 +295,55 @@ answer_records(size_t len)
 }
 
 size_t
-fcgi_answer_size(size_t len)
+fcgi_answer_size(size_t len, enum fcgi_shape shape)
 {
-	return len + answer_records(len) * FCGI_HEADER_LEN + FCGI_END_LEN;
+	return len + answer_records(len) * FCGI_HEADER_LEN +
+	    (shape == FCGI_WHOLE ? FCGI_END_LEN : 0);
 }
 
-static int
-put_iov(struct iovec *iov, const void *base, size_t skip, size_t len)
+static void
+frames_put(struct fcgi_frames *f, const void *base, size_t skip, size_t len)
 {
 	if (skip >= len)
-		return 0;
+		return;
 	/* iovec is for reading too, so it has no const. */
-	iov->iov_base = (void *)((uintptr_t)base + skip);
-	iov->iov_len = len - skip;
-	return 1;
+	f->iov[f->n].iov_base = (void *)((uintptr_t)base + skip);
+	f->iov[f->n].iov_len = len - skip;
+	f->n++;
 }
 
-int
-fcgi_answer_iov(struct fcgi_frames *f, uint16_t id, struct slice answer,
-    size_t off, struct iovec iov[FCGI_IOV_MAX])
+void
+fcgi_frames_add_raw(struct fcgi_frames *f, struct slice bytes)
+{
+	frames_put(f, bytes.ptr, 0, bytes.len);
+}
+
+bool
+fcgi_frames_add(struct fcgi_frames *f, uint16_t id, enum fcgi_shape shape,
+    struct slice answer, size_t off)
 {
 	const size_t wire = FCGI_CONTENT_MAX + FCGI_HEADER_LEN;
 	size_t records = answer_records(answer.len);
-	size_t end = fcgi_answer_size(answer.len) - FCGI_END_LEN;
+	size_t end = fcgi_answer_size(answer.len, FCGI_PART);
 	size_t k = off < end ? off / wire : records;
 	size_t skip = off < end ? off % wire : off - end;
-	int n = 0, heads = 0;
 
-	for (; k < records && heads < FCGI_IOV_RECORDS; k++, heads++) {
+	for (; k < records && f->n_heads < FCGI_FRAMES_MAX; k++) {
+		uint8_t *head = f->heads[f->n_heads++];
 		size_t start = k * FCGI_CONTENT_MAX;
 		size_t len = MIN_OF(answer.len - start, FCGI_CONTENT_MAX);
 
-		put_head(f->heads[heads], FCGI_STDOUT, id, len);
-		n += put_iov(&iov[n], f->heads[heads], skip, FCGI_HEADER_LEN);
+		put_head(head, FCGI_STDOUT, id, len);
+		frames_put(f, head, skip, FCGI_HEADER_LEN);
 		skip -= MIN_OF(skip, FCGI_HEADER_LEN);
-		n += put_iov(&iov[n], answer.ptr + start, skip, len);
+		frames_put(f, answer.ptr + start, skip, len);
 		skip = 0;
 	}
-	if (k == records) {
-		fcgi_put_end(f->end, id, FCGI_REQUEST_COMPLETE);
-		n += put_iov(&iov[n], f->end, skip, FCGI_END_LEN);
+	if (k == records && shape == FCGI_WHOLE) {
+		uint8_t *last = f->ends[f->n_ends++];
+
+		fcgi_put_end(last, id, FCGI_REQUEST_COMPLETE);
+		frames_put(f, last, skip, FCGI_END_LEN);
 	}
-	return n;
+	return k == records;
 }

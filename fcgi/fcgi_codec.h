@@ -74,22 +74,44 @@ void fcgi_put_unknown(uint8_t out[FCGI_UNKNOWN_LEN], uint8_t type);
 size_t fcgi_put_values(
     uint8_t out[FCGI_VALUES_LEN], unsigned asked, unsigned max_connections);
 
+#define FCGI_FINISH_LEN (FCGI_HEADER_LEN + FCGI_END_LEN)
+
+/* The end of an answer that was sent in parts: STDOUT's, then the request's. */
+void fcgi_put_finish(uint8_t out[FCGI_FINISH_LEN], uint16_t id);
+
 /*
- * An answer on the wire: STDOUT records and END_REQUEST.  Record k starts at
- * k * 65,536, so any place in the stream is found without keeping state.
+ * An answer, or a part of one, on the wire: STDOUT records, and END_REQUEST
+ * after a whole one.  Record k starts at k * 65,536, so any place in it is
+ * found without keeping state.
  */
 #define FCGI_CONTENT_MAX 65528 /* with its head: 64 KiB */
-#define FCGI_IOV_RECORDS 16
-#define FCGI_IOV_MAX (2 * FCGI_IOV_RECORDS + 1)
+#define FCGI_FRAMES_MAX 16     /* records, and answers, in one write */
 
-struct fcgi_frames { /* the heads that iov[] points to */
-	uint8_t heads[FCGI_IOV_RECORDS][FCGI_HEADER_LEN];
-	uint8_t end[FCGI_END_LEN];
+enum fcgi_shape {
+	FCGI_PART,
+	FCGI_WHOLE
 };
 
-size_t fcgi_answer_size(size_t len);
-/* What follows `off`, as much as fits: how many of iov[] are used. */
-int fcgi_answer_iov(struct fcgi_frames *f, uint16_t id, struct slice answer,
-    size_t off, struct iovec iov[FCGI_IOV_MAX]);
+struct fcgi_frames {
+	unsigned n; /* of iov[], which points to heads[] and ends[] too */
+	unsigned n_heads, n_ends;
+	struct iovec iov[3 * FCGI_FRAMES_MAX];
+	uint8_t heads[FCGI_FRAMES_MAX][FCGI_HEADER_LEN];
+	uint8_t ends[FCGI_FRAMES_MAX][FCGI_END_LEN];
+};
+
+static inline void
+fcgi_frames_init(struct fcgi_frames *f)
+{
+	f->n = f->n_heads = f->n_ends = 0;
+}
+
+size_t fcgi_answer_size(size_t len, enum fcgi_shape shape);
+/* Add what follows `off`, as much as fits, of up to FCGI_FRAMES_MAX answers.
+ * False when there is more of it: then it was the last. */
+bool fcgi_frames_add(struct fcgi_frames *f, uint16_t id, enum fcgi_shape shape,
+    struct slice answer, size_t off);
+/* Likewise bytes that need no framing. */
+void fcgi_frames_add_raw(struct fcgi_frames *f, struct slice bytes);
 
 #endif

@@ -17,6 +17,10 @@
  * number and is skipped, as the specification wants for records that crossed
  * an answer.
  *
+ * A request that could be a tunnel has no body to wait for: it is complete
+ * with its parameters, and STDIN is what the client sends from then on (so
+ * lighttpd does it).  The end of STDIN is then the end of the client.
+ *
  * Without FCGI_KEEP_CONN the connection closes after its last answer.  A kept
  * one stays until the front closes it: closing it first would race with the
  * front's next request.
@@ -46,6 +50,9 @@ struct fcgi_req {
 	LIST_ENTRY(fcgi_req) link;
 	uint16_t id;
 	bool refused;
+	bool stdin_open; /* complete, and more may come: a tunnel's bytes */
+	bool streaming;
+	bool to_drain; /* api_drained() is to be called */
 };
 
 struct fcgi_values { /* a GET_VALUES record coming in */
@@ -67,8 +74,17 @@ struct fcgi_sess {
 };
 
 static request_reply_f fcgi_reply;
+static request_send_f fcgi_send;
+static request_finish_f fcgi_finish;
+static request_unsent_f fcgi_unsent;
+static request_fail_f fcgi_fail;
 
-static const struct request_ops request_ops = { "fastcgi", fcgi_reply };
+static const struct request_ops request_ops = { .name = "fastcgi",
+	.reply = fcgi_reply,
+	.send = fcgi_send,
+	.finish = fcgi_finish,
+	.unsent = fcgi_unsent,
+	.fail = fcgi_fail };
 
 static struct fcgi_req *
 req_find(const struct fcgi_sess *s, uint16_t id)
@@ -128,6 +144,9 @@ req_new(struct fcgi_sess *s, uint16_t id)
 	q->sess = s;
 	q->id = id;
 	q->refused = false;
+	q->stdin_open = false;
+	q->streaming = false;
+	q->to_drain = false;
 	LIST_INSERT_HEAD(&s->reqs, q, link);
 	s->active++;
 	gw->requests++;
@@ -140,7 +159,7 @@ req_free(struct fcgi_req *q)
 	struct fcgi_sess *s = q->sess;
 
 	assert(s != NULL); /* the inline one, freed twice */
-	if (q->in != NULL || q->refused)
+	if (q->in != NULL || q->refused || q->stdin_open)
 		s->unfinished = true;
 	input_free(q);
 	request_shed(&q->r);
@@ -162,6 +181,28 @@ sess_rest(struct fcgi_sess *s)
 }
 
 static void
+send_bytes(struct fcgi_sess *s, const void *bytes, size_t len)
+{
+	struct payload *p = payload_new(bytes, len);
+
+	if (p == NULL) {
+		conn_close(&s->conn, CONN_CLOSE_NOMEM);
+		return;
+	}
+	conn_send(&s->conn, p, 0);
+	payload_unref(&p);
+}
+
+static void
+send_end(struct fcgi_sess *s, uint16_t id, uint8_t status)
+{
+	uint8_t end[FCGI_END_LEN];
+
+	fcgi_put_end(end, id, status);
+	send_bytes(s, end, sizeof(end));
+}
+
+static void
 fcgi_reply(struct request *r, struct payload *answer)
 {
 	struct fcgi_req *q = CONTAINER_OF(r, struct fcgi_req, r);
@@ -170,6 +211,42 @@ fcgi_reply(struct request *r, struct payload *answer)
 	conn_send(&s->conn, answer, q->id);
 	req_free(q);
 	sess_rest(s);
+}
+
+static void
+fcgi_send(struct request *r, struct payload *part)
+{
+	struct fcgi_req *q = CONTAINER_OF(r, struct fcgi_req, r);
+
+	q->streaming = true;
+	conn_send_part(&q->sess->conn, part, q->id);
+}
+
+static void
+fcgi_finish(struct request *r)
+{
+	struct fcgi_req *q = CONTAINER_OF(r, struct fcgi_req, r);
+	struct fcgi_sess *s = q->sess;
+	uint8_t end[FCGI_FINISH_LEN];
+
+	fcgi_put_finish(end, q->id);
+	send_bytes(s, end, sizeof(end));
+	req_free(q);
+	sess_rest(s);
+}
+
+static size_t
+fcgi_unsent(const struct request *r)
+{
+	return conn_unsent(
+	    &CONTAINER_OF(r, const struct fcgi_req, r)->sess->conn);
+}
+
+static void
+fcgi_fail(struct request *r)
+{
+	conn_close(
+	    &CONTAINER_OF(r, struct fcgi_req, r)->sess->conn, CONN_CLOSE_NOMEM);
 }
 
 static void
@@ -197,28 +274,6 @@ req_abandon(struct fcgi_req *q)
 	if (q->in == NULL)
 		api_abandon(q->sess->conn.gw->api, &q->r);
 	req_free(q);
-}
-
-static void
-send_bytes(struct fcgi_sess *s, const void *bytes, size_t len)
-{
-	struct payload *p = payload_new(bytes, len);
-
-	if (p == NULL) {
-		conn_close(&s->conn, CONN_CLOSE_NOMEM);
-		return;
-	}
-	conn_send(&s->conn, p, 0);
-	payload_unref(&p);
-}
-
-static void
-send_end(struct fcgi_sess *s, uint16_t id, uint8_t status)
-{
-	uint8_t end[FCGI_END_LEN];
-
-	fcgi_put_end(end, id, status);
-	send_bytes(s, end, sizeof(end));
 }
 
 /* Answer a BEGIN that makes no request; its other records are skipped. */
@@ -264,16 +319,25 @@ on_begin(struct fcgi_sess *s, const struct fcgi_piece *p)
 	sess_begin(s, p->id);
 }
 
+/* The client has gone, says the front, and wants to hear that we know. */
 static void
-on_abort(struct fcgi_sess *s, const struct fcgi_piece *p)
+req_gone(struct fcgi_req *q)
+{
+	struct fcgi_sess *s = q->sess;
+	uint16_t id = q->id;
+
+	req_abandon(q);
+	send_end(s, id, FCGI_REQUEST_COMPLETE);
+	sess_rest(s);
+}
+
+static void
+on_abort(const struct fcgi_sess *s, const struct fcgi_piece *p)
 {
 	struct fcgi_req *q = req_find(s, p->id);
 
-	if (q == NULL || !p->last)
-		return; /* it crossed our answer */
-	req_abandon(q);
-	send_end(s, p->id, FCGI_REQUEST_COMPLETE);
-	sess_rest(s);
+	if (q != NULL && p->last) /* else it crossed our answer */
+		req_gone(q);
 }
 
 static int
@@ -293,10 +357,15 @@ params_end(struct fcgi_req *q)
 	if (!fcgi_pairs_complete(&in->pairs))
 		return ERR_SYNTAX;
 	in->in_body = true;
+	if (length.len != 0 && decimal_parse(length, &in->content_length) != 0)
+		return ERR_SYNTAX;
+	if (in->content_length == 0 && gateway_is_upgrade(&q->r.params)) {
+		q->r.upgrade = true;
+		q->stdin_open = true;
+		return 0;
+	}
 	if (length.len == 0)
 		return 0; /* a body of unknown length, or none */
-	if (decimal_parse(length, &in->content_length) != 0)
-		return ERR_SYNTAX;
 	in->announced = true;
 	if (in->content_length > q->r.body.max)
 		return ERR_TOOBIG;
@@ -323,6 +392,7 @@ on_stream(struct fcgi_req *q, const struct fcgi_piece *p)
 		    &q->in->pairs, p->content, add_param, &q->r.params);
 	} else if (p->type == FCGI_PARAMS) {
 		err = params_end(q);
+		done = q->stdin_open;
 	} else if (p->length != 0) {
 		err = buf_append(&q->r.body, p->content.ptr, p->content.len);
 	} else {
@@ -335,6 +405,20 @@ on_stream(struct fcgi_req *q, const struct fcgi_piece *p)
 		req_complete(q);
 }
 
+/* STDIN of a request that could be a tunnel.  Of one that is none it is
+ * nothing: a GET's empty body, or what the client said too early. */
+static void
+on_client(struct fcgi_req *q, const struct fcgi_piece *p)
+{
+	if (p->length == 0) {
+		q->stdin_open = false;
+		if (q->r.tunnel)
+			req_gone(q);
+	} else if (q->r.tunnel) {
+		api_tunnel(q->sess->conn.gw->api, &q->r, p->content);
+	}
+}
+
 static void
 on_request_record(struct fcgi_sess *s, const struct fcgi_piece *p)
 {
@@ -345,6 +429,8 @@ on_request_record(struct fcgi_sess *s, const struct fcgi_piece *p)
 		return; /* it crossed our answer */
 	if (q->in != NULL && body == q->in->in_body)
 		on_stream(q, p);
+	else if (q->stdin_open && body)
+		on_client(q, p);
 	else if (q->in != NULL || p->length != 0)
 		conn_close(&s->conn, CONN_CLOSE_ORDER);
 }
@@ -472,6 +558,27 @@ fcgi_sess_eof(const struct conn *c)
 	return s->active != 0 ? CONN_CLOSE_GONE : CONN_CLOSE_IDLE;
 }
 
+/* Each call may end its request, and others with it: so no step is taken from
+ * one to the next. */
+static void
+fcgi_sess_drained(struct conn *c)
+{
+	struct fcgi_sess *s = CONTAINER_OF(c, struct fcgi_sess, conn);
+	struct fcgi_req *q;
+
+	LIST_FOREACH(q, &s->reqs, link)
+	q->to_drain = q->streaming;
+	do {
+		LIST_FOREACH(q, &s->reqs, link)
+		if (q->to_drain)
+			break;
+		if (q != NULL) {
+			q->to_drain = false;
+			api_drained(c->gw->api, &q->r);
+		}
+	} while (q != NULL);
+}
+
 static void
 fcgi_sess_free(struct conn *c)
 {
@@ -486,7 +593,7 @@ fcgi_sess_free(struct conn *c)
 }
 
 static const struct conn_ops fcgi_sess_ops = { "fastcgi", fcgi_sess_input,
-	fcgi_sess_eof, fcgi_sess_free };
+	fcgi_sess_eof, fcgi_sess_drained, fcgi_sess_free };
 
 struct conn *
 fcgi_sess_new(struct gateway *gw, int fd, bool control)

@@ -11,9 +11,11 @@
  */
 #include "fcgi/gateway.h"
 
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "fcgi/codec.h"
 #include "fcgi/gateway_priv.h"
 
 static const struct {
@@ -27,15 +29,6 @@ static const struct {
 };
 
 static void due_cb(evutil_socket_t fd, short what, void *arg);
-
-static struct timeval
-ms_to_timeval(uint64_t ms)
-{
-	return (struct timeval){
-		.tv_sec = (time_t)(ms / 1000),
-		.tv_usec = (suseconds_t)(ms % 1000 * 1000),
-	};
-}
 
 struct gateway *
 gateway_new(struct event_base *base, struct api *api, struct stats *stats,
@@ -81,7 +74,6 @@ void
 gateway_set_limits(struct gateway *gw, const struct gateway_limits *limits)
 {
 	gw->limits = *limits;
-	gw->write_timeout = ms_to_timeval(limits->request_timeout_ms);
 }
 
 bool
@@ -116,6 +108,39 @@ gateway_accept(struct gateway *gw, int fd, enum gateway_kind kind, bool control)
 	gw->connections++;
 	gw->stats->connections++;
 	gw->stats->connections_accepted++;
+}
+
+static bool
+slice_is_caseless(struct slice s, const char *text)
+{
+	size_t len = strlen(text);
+
+	return s.len == len && strncasecmp(s.ptr, text, len) == 0;
+}
+
+/* "Connection: keep-alive, Upgrade", as far as fronts pass it on at all. */
+static bool
+is_connection_upgrade(struct slice s)
+{
+	const char word[] = "upgrade";
+	size_t len = sizeof(word) - 1;
+
+	if (s.len == 0)
+		return true;
+	for (; s.len >= len; slice_skip(&s, 1)) {
+		if (slice_is_caseless((struct slice){ s.ptr, len }, word))
+			return true;
+	}
+	return false;
+}
+
+bool
+gateway_is_upgrade(const struct params *params)
+{
+	return slice_is(params_get(params, "REQUEST_METHOD"), "GET") &&
+	    slice_is_caseless(
+		params_get(params, "HTTP_UPGRADE"), "websocket") &&
+	    is_connection_upgrade(params_get(params, "HTTP_CONNECTION"));
 }
 
 void

@@ -23,6 +23,8 @@ struct gateway_limits {
 	size_t max_body;
 	uint64_t request_timeout_ms; /* for a request to come whole,
 						 * and for an answer to move */
+	size_t max_unsent;	     /* waiting parts of streaming answers */
+	uint64_t max_unsent_ms;	     /* age of the oldest of them */
 	unsigned max_connections;
 };
 

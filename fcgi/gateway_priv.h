@@ -23,7 +23,6 @@ struct gateway {
 	struct api *api;
 	struct stats *stats;
 	struct gateway_limits limits;
-	struct timeval write_timeout;
 	TAILQ_HEAD(, conn) conns, dead;
 	unsigned connections; /* in both lists */
 	unsigned requests;    /* in flight, incomplete ones too */
@@ -37,9 +36,21 @@ struct gateway {
 	char input[GATEWAY_INPUT]; /* of this wake's read */
 };
 
+static inline struct timeval
+ms_to_timeval(uint64_t ms)
+{
+	return (struct timeval){
+		.tv_sec = (time_t)(ms / 1000),
+		.tv_usec = (suseconds_t)(ms % 1000 * 1000),
+	};
+}
+
 /* The request on c has request_timeout to become complete. */
 void gateway_due_add(struct gateway *gw, struct due *d, struct conn *c);
 void gateway_due_remove(struct gateway *gw, struct due *d);
+
+/* Does the client ask for a WebSocket (RFC 6455 section 4.1)? */
+bool gateway_is_upgrade(const struct params *params);
 
 void gateway_count_close(
     struct gateway *gw, const char *kind, enum conn_close_why why);

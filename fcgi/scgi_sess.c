@@ -5,7 +5,11 @@
  *	 in != NULL  \_refuse__/ in NULL
  *
  * A request that is refused is answered while the front may still be sending
- * it; the connection then lingers until the front is done.
+ * it; the connection then lingers until the front is done.  So it does after a
+ * tunnel, whose client may be in the middle of a frame.
+ *
+ * A front that passes an upgrade on (nginx does) turns into a pipe when it has
+ * read a head with status 101: what comes then are the client's bytes.
  */
 #include "base/base.h"
 
@@ -23,13 +27,23 @@ struct scgi_sess {
 	struct conn conn; /* first */
 	struct request r;
 	struct scgi_input *in; /* NULL: complete, or refused */
-	bool refused;
+	bool linger;	       /* the front may still be sending */
+	bool streaming;
 	bool answered;
 };
 
 static request_reply_f scgi_reply;
+static request_send_f scgi_send;
+static request_finish_f scgi_finish;
+static request_unsent_f scgi_unsent;
+static request_fail_f scgi_fail;
 
-static const struct request_ops request_ops = { "scgi", scgi_reply };
+static const struct request_ops request_ops = { .name = "scgi",
+	.reply = scgi_reply,
+	.send = scgi_send,
+	.finish = scgi_finish,
+	.unsent = scgi_unsent,
+	.fail = scgi_fail };
 
 static void
 input_free(struct scgi_sess *s)
@@ -64,25 +78,78 @@ scgi_reply(struct request *r, struct payload *answer)
 
 	conn_send(&s->conn, answer, 0);
 	sess_end(s);
-	conn_finish(&s->conn, s->refused);
+	conn_finish(&s->conn, s->linger);
+}
+
+static void
+scgi_send(struct request *r, struct payload *part)
+{
+	struct scgi_sess *s = CONTAINER_OF(r, struct scgi_sess, r);
+
+	s->streaming = true;
+	conn_send_part(&s->conn, part, 0);
+}
+
+static void
+scgi_finish(struct request *r)
+{
+	struct scgi_sess *s = CONTAINER_OF(r, struct scgi_sess, r);
+
+	sess_end(s);
+	conn_finish(&s->conn, s->linger || r->tunnel);
+}
+
+static void
+scgi_fail(struct request *r)
+{
+	conn_close(
+	    &CONTAINER_OF(r, struct scgi_sess, r)->conn, CONN_CLOSE_NOMEM);
+}
+
+static size_t
+scgi_unsent(const struct request *r)
+{
+	return conn_unsent(&CONTAINER_OF(r, const struct scgi_sess, r)->conn);
 }
 
 static void
 sess_refuse(struct scgi_sess *s, int err)
 {
-	s->refused = true;
+	s->linger = true;
 	input_free(s);
 	api_refuse(s->conn.gw->api, &s->r, err);
 }
 
+/* Bytes behind a complete request. */
 static void
-sess_complete(struct scgi_sess *s)
+sess_more(struct scgi_sess *s, struct slice in)
+{
+	if (s->r.tunnel)
+		api_tunnel(s->conn.gw->api, &s->r, in);
+	else
+		conn_close(&s->conn, CONN_CLOSE_EXTRA);
+}
+
+static void
+sess_complete(struct scgi_sess *s, struct slice rest)
 {
 	struct gateway *gw = s->conn.gw;
 
+	s->r.upgrade = gateway_is_upgrade(&s->r.params);
+	if (rest.len != 0 && !s->r.upgrade) {
+		sess_refuse(s, ERR_SYNTAX);
+		return;
+	}
 	input_free(s);
 	gw->stats->requests++;
+	/* Only now it turns out whether the rest belongs here. */
+	s->linger = rest.len != 0;
 	api_handle(gw->api, &s->r);
+	if (s->answered)
+		return;
+	s->linger = false;
+	if (rest.len != 0)
+		sess_more(s, rest);
 }
 
 static void
@@ -92,8 +159,7 @@ scgi_sess_input(struct conn *c, struct slice in)
 	int err;
 
 	if (s->in == NULL) {
-		if (!s->refused)
-			conn_close(c, CONN_CLOSE_EXTRA);
+		sess_more(s, in);
 		return;
 	}
 	if (!s->in->begun)
@@ -107,10 +173,7 @@ scgi_sess_input(struct conn *c, struct slice in)
 		sess_refuse(s, err);
 		break;
 	case CODEC_DONE:
-		if (in.len != 0)
-			sess_refuse(s, ERR_SYNTAX);
-		else
-			sess_complete(s);
+		sess_complete(s, in);
 		break;
 	}
 }
@@ -127,6 +190,15 @@ scgi_sess_eof(const struct conn *c)
 }
 
 static void
+scgi_sess_drained(struct conn *c)
+{
+	struct scgi_sess *s = CONTAINER_OF(c, struct scgi_sess, conn);
+
+	if (s->streaming && !s->answered)
+		api_drained(c->gw->api, &s->r);
+}
+
+static void
 scgi_sess_free(struct conn *c)
 {
 	struct scgi_sess *s = CONTAINER_OF(c, struct scgi_sess, conn);
@@ -139,7 +211,7 @@ scgi_sess_free(struct conn *c)
 }
 
 static const struct conn_ops scgi_sess_ops = { "scgi", scgi_sess_input,
-	scgi_sess_eof, scgi_sess_free };
+	scgi_sess_eof, scgi_sess_drained, scgi_sess_free };
 
 struct conn *
 scgi_sess_new(struct gateway *gw, int fd, bool control)

@@ -22,9 +22,16 @@ channel_count(struct hub *h, const struct channel *c, int by)
 }
 
 static bool
-channel_in_use(const struct channel *c)
+channel_in_use(const struct hub *h, const struct channel *c)
 {
-	return c->stored != 0 || c->inflight != 0 || !TAILQ_EMPTY(&c->waits);
+	return c->stored != 0 || c->inflight != 0 || !TAILQ_EMPTY(&c->waits) ||
+	    c == h->events;
+}
+
+static bool
+channel_has_name(const struct channel *c, struct slice name)
+{
+	return slice_equal(channel_name(c), name);
 }
 
 struct channel *
@@ -33,9 +40,7 @@ hub_find(const struct hub *h, struct slice name)
 	struct channel *c;
 
 	c = map_get(&h->names, hash_bytes(&h->hash_key, name.ptr, name.len));
-	while (c != NULL &&
-	    (c->name_len != name.len ||
-		memcmp(c->name, name.ptr, name.len) != 0))
+	while (c != NULL && (c->deleted || !channel_has_name(c, name)))
 		c = c->same_hash;
 	return c;
 }
@@ -49,9 +54,82 @@ hub_is_wildcard(const struct hub *h, struct slice name)
 	    memcmp(name.ptr, p->ptr, p->len) == 0;
 }
 
-/* Make the name lead to c. */
+static bool
+name_begins(const struct channel *c, struct slice prefix)
+{
+	return c->name_len >= prefix.len &&
+	    (prefix.len == 0 || memcmp(c->name, prefix.ptr, prefix.len) == 0);
+}
+
+/*
+ * Sort by number, a byte at a time from the lowest: this is done in one go for
+ * all channels there are, and takes a quarter of what qsort() would.  Returns
+ * where the result is, list or spare.
+ */
+static uint64_t *
+numbers_sort(uint64_t *list, uint64_t *spare, size_t n, uint64_t max)
+{
+	for (unsigned shift = 0; shift < 64 && max >> shift != 0; shift += 8) {
+		size_t at[257] = { 0 };
+		uint64_t *sorted = spare;
+
+		for (size_t i = 0; i < n; i++)
+			at[(list[i] >> shift & 0xff) + 1]++;
+		for (size_t i = 1; i < COUNT_OF(at); i++)
+			at[i] += at[i - 1];
+		for (size_t i = 0; i < n; i++)
+			sorted[at[list[i] >> shift & 0xff]++] = list[i];
+		spare = list;
+		list = sorted;
+	}
+	return list;
+}
+
 int
-channel_relink(struct hub *h, struct channel *c)
+hub_channels(
+    const struct hub *h, struct slice prefix, uint64_t **numbers, size_t *n)
+{
+	uint64_t *list = malloc(MAX_OF(h->numbers.count, 1) * sizeof(*list));
+	uint64_t *spare;
+	const struct channel *c;
+
+	*numbers = NULL;
+	*n = 0;
+	if (list == NULL)
+		return ERR_NOMEM;
+	for (size_t at = 0; (c = map_walk(&h->numbers, &at)) != NULL;) {
+		if (!c->deleted && name_begins(c, prefix))
+			list[(*n)++] = c->number;
+	}
+	spare = malloc(MAX_OF(*n, 1) * sizeof(*spare));
+	if (spare == NULL) {
+		free(list);
+		return ERR_NOMEM;
+	}
+	*numbers = numbers_sort(list, spare, *n, h->next_channel);
+	free(*numbers == list ? spare : list);
+	return 0;
+}
+
+struct channel *
+hub_channel(const struct hub *h, uint64_t number)
+{
+	struct channel *c = map_get(&h->numbers, number);
+
+	return c != NULL && !c->deleted ? c : NULL;
+}
+
+uint64_t
+hub_channels_deleted(const struct hub *h)
+{
+	return h->numbers.count - h->stats->channels -
+	    h->stats->wildcard_channels;
+}
+
+/* Make the name lead to c, and for good: one of the same name that is being
+ * dropped cannot have it back. */
+static int
+channel_link(struct hub *h, struct channel *c)
 {
 	struct channel *head = map_remove(&h->names, c->hash);
 	int err;
@@ -64,13 +142,15 @@ channel_relink(struct hub *h, struct channel *c)
 		assert(head == NULL);
 		return err;
 	}
-	c->deleted = false;
+	for (; head != NULL; head = head->same_hash) {
+		if (channel_has_name(head, channel_name(c)))
+			head->replaced = true;
+	}
 	channel_count(h, c, 1);
 	return 0;
 }
 
-/* The name leads to c no more; its number still does. */
-void
+static void
 channel_unlink(struct hub *h, struct channel *c)
 {
 	struct channel *head = map_remove(&h->names, c->hash);
@@ -85,8 +165,24 @@ channel_unlink(struct hub *h, struct channel *c)
 		err = map_put(&h->names, c->hash, head);
 		assert(err == 0); /* its slot was freed just now */
 	}
+}
+
+/* The name leads to c no more; its number still does. */
+void
+channel_hide(struct hub *h, struct channel *c)
+{
 	c->deleted = true;
 	channel_count(h, c, -1);
+}
+
+/* It is not dropped after all. */
+void
+channel_show(struct hub *h, struct channel *c)
+{
+	assert(c->deleted && !c->replaced);
+	c->deleted = false;
+	channel_count(h, c, 1);
+	channel_touch(h, c);
 }
 
 struct channel *
@@ -110,7 +206,7 @@ channel_new(struct hub *h, struct slice name, uint64_t number)
 		free(c);
 		return NULL;
 	}
-	if (channel_relink(h, c) != 0) {
+	if (channel_link(h, c) != 0) {
 		(void)map_remove(&h->numbers, number);
 		free(c);
 		return NULL;
@@ -137,6 +233,7 @@ hub_open(struct hub *h, struct slice name, struct channel **out)
 	if (*out == NULL)
 		return ERR_NOMEM;
 	h->next_channel++;
+	events_tell(h, "channel_created", *out);
 	return 0;
 }
 
@@ -165,17 +262,19 @@ channel_adopt(struct hub *h, struct channel *c)
 void
 channel_released(struct hub *h, struct channel *c)
 {
-	if (c->on_idle || c->deleted || channel_in_use(c))
+	if (c->on_idle || c->deleted || channel_in_use(h, c))
 		return;
 	TAILQ_INSERT_HEAD(&h->idle, c, idle);
 	c->on_idle = true;
 }
 
-/* Forget c altogether: its last reader and publish have gone. */
+/* Forget c altogether: it is hidden, its last reader and publish have gone. */
 void
 channel_free(struct hub *h, struct channel *c)
 {
-	assert(TAILQ_EMPTY(&c->waits) && c->inflight == 0);
+	assert(c->deleted && TAILQ_EMPTY(&c->waits) && c->inflight == 0);
+	events_tell(h, "channel_destroyed", c);
+	channel_unlink(h, c);
 	if (c->on_idle)
 		TAILQ_REMOVE(&h->idle, c, idle);
 	(void)map_remove(&h->numbers, c->number);
@@ -208,10 +307,10 @@ channel_collect_idle(struct hub *h)
 			return;
 		TAILQ_REMOVE(&h->idle, c, idle);
 		c->on_idle = false;
-		if (c->deleted || channel_in_use(c))
+		if (c->deleted || channel_in_use(h, c))
 			continue;
 		channel_drop_row(h, c);
-		channel_unlink(h, c);
+		channel_hide(h, c);
 		channel_free(h, c);
 	}
 }

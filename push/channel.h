@@ -16,8 +16,8 @@ struct channel;
 
 /* One subscription: a reader's place in one channel. */
 struct wait {
-	TAILQ_ENTRY(wait) link; /* in channel->waits */
-	struct channel *channel;
+	TAILQ_ENTRY(wait) link;	 /* in channel->waits */
+	struct channel *channel; /* NULL: a stream's, and it was deleted */
 	struct sub *sub;
 };
 
@@ -42,7 +42,8 @@ struct channel {
 	bool wildcard;
 	bool on_disk; /* its row is known to be committed */
 	bool on_idle;
-	bool deleted; /* left the index, being dropped */
+	bool deleted;  /* not to be found any more, being dropped */
+	bool replaced; /* and its name was given to another since */
 	char name[];
 };
 

@@ -23,6 +23,8 @@
 #define RESERVE_BEHIND_S 60    /* or when it is so old */
 #define RESERVE_BEFORE_MS 2000 /* of the next end of a wait */
 #define TICK_MS 1000
+#define BACKLOG_MESSAGES 256
+#define BACKLOG_BYTES ((size_t)256 << 10)
 
 struct loading {
 	struct hub *hub;
@@ -70,6 +72,8 @@ hub_new(struct store *store, struct stats *stats, struct hub **out)
 	TAILQ_INIT(&h->idle);
 	heap_init(&h->deadlines);
 	h->next_token = 1;
+	h->backlog_messages = BACKLOG_MESSAGES;
+	h->backlog_bytes = BACKLOG_BYTES;
 	err = store_load(store, hub_load_channel, &loading, &state);
 	if (err == 0)
 		err = loading.err;
@@ -96,8 +100,9 @@ hub_free(struct hub **hp)
 	if (h == NULL)
 		return;
 	/* The store has gone, and its operations with it. */
+	h->events = NULL;
 	for (at = 0; (s = map_walk(&h->readings, &at)) != NULL;)
-		sub_forget_read(s);
+		replay_forget_op(s);
 	for (at = 0; (c = map_walk(&h->numbers, &at)) != NULL;) {
 		struct wait *w;
 
@@ -121,6 +126,7 @@ hub_set_limits(struct hub *h, const struct hub_limits *limits)
 	struct channel *c;
 
 	h->limits = *limits;
+	events_choose(h);
 	/* Channels that were loaded, or made under other limits. */
 	for (size_t at = 0; (c = map_walk(&h->numbers, &at)) != NULL;) {
 		if (!c->deleted)
@@ -174,7 +180,7 @@ hub_reserve(struct hub *h)
 
 	if (h->reserving || first == NULL)
 		return;
-	soon = first->key <= h->now_ms + RESERVE_BEFORE_MS;
+	soon = sub_ends_ms(h, first) <= h->now_ms + RESERVE_BEFORE_MS;
 	if (reserved_s + RESERVE_BEHIND_S >= now_s &&
 	    (!soon || reserved_s >= now_s + RESERVE_AHEAD_S))
 		return;
@@ -302,6 +308,7 @@ publish_failed(struct hub *h, const struct store_append *a)
 		 * is on its way with the next one: then there is a gap. */
 		if (--c->inflight == 0)
 			c->given_id = c->last_id;
+		h->stats->events_lost += c == h->events;
 		channel_released(h, c);
 	}
 }
@@ -318,13 +325,16 @@ publish_visible(struct hub *h, const struct store_append *a)
 		c->on_disk = true;
 		c->last_id = m->id;
 		c->last_cursor = a->cursor + i;
-		h->stats->published_messages++;
+		h->committed = c->last_cursor;
 		if (a->keep) {
 			c->tail = c->last_cursor;
 			c->stored += 1 - m->trimmed;
-			h->stats->stored_messages += 1 - (uint64_t)m->trimmed;
 		}
-		h->committed = c->last_cursor;
+		if (c == h->events)
+			continue; /* in no total */
+		h->stats->published_messages++;
+		if (a->keep)
+			h->stats->stored_messages += 1 - (uint64_t)m->trimmed;
 	}
 }
 
@@ -334,8 +344,12 @@ publish_deliver(struct hub *h, const struct store_append *a)
 	for (uint32_t i = 0; i < a->n; i++) {
 		const struct store_member *m = &a->members[i];
 		struct channel *c = map_get(&h->numbers, m->channel);
-		struct delivery d = { a->msg, c, a->cursor + i, m->id,
-			a->keep };
+		struct delivery d = { .msg = a->msg,
+			.channel = c,
+			.cursor = a->cursor + i,
+			.id = m->id,
+			.kept = a->keep,
+			.live = true };
 
 		sub_deliver_live(h, &d);
 		channel_released(h, c);
@@ -383,28 +397,15 @@ hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
 	drop = &op->u.drop;
 	drop->n = 0;
 	for (uint32_t i = 0; i < n; i++) {
-		if (channels[i]->deleted)
-			continue; /* named twice */
+		if (channels[i]->deleted || channels[i] == h->events)
+			continue; /* named twice, or here to stay */
 		drop->channels[drop->n++] = channels[i]->number;
-		channel_unlink(h, channels[i]);
+		channel_hide(h, channels[i]);
 	}
 	err = store_submit(h->store, op);
 	assert(err == 0); /* drops are always taken */
 	h->deleting++;
 	return 0;
-}
-
-/* It could not be dropped: the name leads to it again, if it is still free. */
-static bool
-delete_undone(struct hub *h, struct channel *c)
-{
-	if (hub_find(h, channel_name(c)) != NULL || channel_relink(h, c) != 0)
-		return false;
-	/* A channel that had the name for a moment, and was deleted too, may
-	 * have taken its row: let the next publish name it again. */
-	c->on_disk = false;
-	channel_touch(h, c);
-	return true;
 }
 
 static void
@@ -419,8 +420,13 @@ delete_done(struct hub *h, struct store_op *op)
 		struct channel *c =
 		    map_get(&h->numbers, op->u.drop.channels[i]);
 
-		if (op->err != 0 && delete_undone(h, c))
+		/* It could not be dropped, so it is there again.  But if
+		 * another had its name meanwhile, that one may have taken its
+		 * row: then its number is the store's to purge, and it ends. */
+		if (op->err != 0 && !c->replaced) {
+			channel_show(h, c);
 			continue;
+		}
 		sub_channel_deleted(
 		    h, c, (struct slice){ del->text, del->text_len });
 		h->stats->stored_messages -= c->stored;
@@ -440,7 +446,8 @@ collected(struct hub *h, const struct store_collected *gone)
 			continue; /* it was dropped meanwhile */
 		assert(c->stored >= gone->gone[i].count);
 		c->stored -= (uint32_t)gone->gone[i].count;
-		h->stats->stored_messages -= gone->gone[i].count;
+		if (c != h->events)
+			h->stats->stored_messages -= gone->gone[i].count;
 		channel_released(h, c);
 	}
 }
@@ -455,7 +462,7 @@ hub_store_done(void *arg, struct store_op *op)
 		publish_done(h, op);
 		break;
 	case STORE_READ:
-		sub_read_done(h, op);
+		replay_read_done(h, op);
 		break;
 	case STORE_DROP:
 		delete_done(h, op);

@@ -28,6 +28,7 @@ struct hub_limits {
 	uint32_t max_wildcard_channels;
 	uint32_t max_stored;	      /* messages a channel */
 	struct slice wildcard_prefix; /* the caller keeps it alive */
+	struct slice events_channel;  /* likewise; len 0: none */
 	uint32_t replay_messages;     /* of one answer */
 	size_t replay_bytes;
 };
@@ -54,8 +55,19 @@ store_done_f hub_store_done;
 
 struct channel *hub_find(const struct hub *h, struct slice name);
 bool hub_is_wildcard(const struct hub *h, struct slice name);
+/* The numbers of all channels whose names begin with prefix, in the order in
+ * which they were made.  The caller frees the array. */
+int hub_channels(const struct hub *h, struct slice prefix, uint64_t **numbers,
+    size_t *n) MUST_CHECK;
+/* NULL: it has gone, or is being deleted. */
+struct channel *hub_channel(const struct hub *h, uint64_t number);
+/* How many have left the index and are not gone yet. */
+uint64_t hub_channels_deleted(const struct hub *h);
 /* Find or make.  ERR_LIMIT: one channel too many. */
 int hub_open(struct hub *h, struct slice name, struct channel **out) MUST_CHECK;
+/* Is c the events channel?  It is there from hub_set_limits() on, is never
+ * collected nor deleted, and tells what happens to the others (events.c). */
+bool hub_is_events(const struct hub *h, const struct channel *c);
 
 /*
  * Someone who waits for a publish or a deletion; owner: the caller, who fills
@@ -89,16 +101,16 @@ int hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
 void hub_forget(struct hub_wait *wait);
 
 /*
- * Read n channels, each with its number of last messages wanted (0: by
- * position).  Returns 0 when the reader was taken: an op will be called, not
- * before this returns, and *out names it until then.  HUB_NOTHING: `wait` was
- * false and nothing is newer.  deadline_ms is monotonic, UINT64_MAX for ever.
+ * Returns 0 when the reader was taken: ops will be called, not before this
+ * returns, and *out names it until the last of them.  HUB_NOTHING: nothing is
+ * newer, and it does not wait, or the hub drains.
  */
 #define HUB_NOTHING 1
-int hub_subscribe(struct hub *h, struct channel *const *channels,
-    const uint32_t *backtracks, uint32_t n, const struct sub_position *pos,
-    bool wait, uint64_t deadline_ms, const struct sub_ops *ops, void *sess,
-    struct sub **out) MUST_CHECK;
+int hub_subscribe(
+    struct hub *h, const struct sub_request *r, struct sub **out) MUST_CHECK;
+/* A stream whose `ready` said no can take more of its replay now.  Not from
+ * within an op: if the store takes no read, `failed` is called from here. */
+void hub_resume(struct hub *h, struct sub *s);
 void hub_unsubscribe(struct hub *h, struct sub **sub);
 
 /* The position of a reader who stood at `after` and was told "nothing". */

@@ -92,6 +92,10 @@ struct store_want {
 	uint64_t after;	       /* strictly newer than this */
 	bool by_event_id;      /* or what follows this event id, */
 	struct slice event_id; /* whichever comes first in order */
+	uint64_t begin;	       /* out: what is wanted is newer than this;
+				* from `upto` on: nothing is.  A slice that
+				* was cut goes on by position, after this or
+				* after the cut, whichever is newer */
 };
 
 struct store_found {

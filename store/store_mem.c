@@ -301,32 +301,43 @@ mem_rollback(void *be)
 
 /* --- reading ----------------------------------------------------------- */
 
-/* The index of the first entry that want w gets; count: none. */
-static size_t
+static uint64_t
+mem_start_newest(
+    const struct mem_channel *c, uint32_t last, uint64_t upto, int64_t now_s)
+{
+	uint64_t begin = upto;
+
+	for (size_t i = c->count; i > 0 && last > 0; i--) {
+		const struct mem_entry *e = &c->at[i - 1];
+
+		if (e->cursor > upto || e->message->msg->expires <= now_s)
+			continue;
+		begin = e->cursor - 1;
+		last--;
+	}
+	return begin;
+}
+
+/* The cursor after which want w begins; upto: it gets nothing. */
+static uint64_t
 mem_start(const struct mem_channel *c, const struct store_want *w,
     uint64_t upto, int64_t now_s)
 {
-	uint32_t left = w->last;
-	size_t i;
-
-	if (w->last != 0) {
-		for (i = c->count; i > 0 && left > 0; i--)
-			left -= c->at[i - 1].cursor <= upto &&
-			    c->at[i - 1].message->msg->expires > now_s;
-		return i;
-	}
-	for (i = 0; i < c->count; i++) {
+	if (c == NULL)
+		return upto;
+	if (w->last != 0)
+		return mem_start_newest(c, w->last, upto, now_s);
+	for (size_t i = 0; i < c->count && w->by_event_id; i++) {
 		const struct msg *m = c->at[i].message->msg;
 		struct slice id = msg_event_id(m);
 
 		if (w->by_position && c->at[i].cursor > w->after)
-			return i;
-		if (w->by_event_id && m->has_event_id && m->expires > now_s &&
-		    id.len == w->event_id.len &&
-		    memcmp(id.ptr, w->event_id.ptr, id.len) == 0)
-			return i + 1;
+			break;
+		if (m->has_event_id && m->expires > now_s &&
+		    slice_equal(id, w->event_id))
+			return c->at[i].cursor;
 	}
-	return i;
+	return w->by_position ? w->after : upto;
 }
 
 static int
@@ -409,13 +420,13 @@ mem_read(void *be, struct store_read *r, int64_t now_s)
 		return ERR_NOMEM;
 	for (uint32_t w = 0; w < r->n; w++) {
 		struct mem_channel *c = mem_channel(mem, r->wants[w].channel);
-		size_t i =
-		    c != NULL ? mem_start(c, &r->wants[w], r->upto, now_s) : 0;
+		uint64_t begin = mem_start(c, &r->wants[w], r->upto, now_s);
 
-		for (; c != NULL && i < c->count && err == 0; i++) {
+		r->wants[w].begin = begin;
+		for (size_t i = 0; c != NULL && i < c->count && err == 0; i++) {
 			const struct mem_entry *e = &c->at[i];
 
-			if (e->cursor <= r->upto &&
+			if (e->cursor > begin && e->cursor <= r->upto &&
 			    e->message->msg->expires > now_s)
 				err = mem_find(r, room, e->cursor, e->id, w,
 				    e->message->msg);

@@ -185,12 +185,14 @@ start_visit_event(void *arg, const struct tail_entry *e)
 static int
 want_start(struct reading *rd, uint32_t i, const struct chan *c)
 {
-	const struct store_want *w = &rd->r->wants[i];
+	struct store_want *w = &rd->r->wants[i];
 	struct start s = { rd->sq, &rd->visits, rd->now_s, w, w->last,
 		rd->r->upto };
 	int did = 0;
 
-	if (w->last != 0) {
+	if (c == NULL) {
+		did = 0; /* it keeps nothing */
+	} else if (w->last != 0) {
 		did = walk_down(rd->sq, c, rd->r->upto, start_visit_newest, &s);
 	} else if (w->by_event_id) {
 		/* The position is met first where the event id is not found
@@ -201,7 +203,7 @@ want_start(struct reading *rd, uint32_t i, const struct chan *c)
 	} else if (w->by_position) {
 		s.after = w->after;
 	}
-	rd->from[i] = s.after;
+	rd->from[i] = w->begin = s.after;
 	return MIN_OF(did, 0);
 }
 
@@ -432,12 +434,8 @@ sq_read(void *be, struct store_read *r, int64_t now_s)
 	rd.from = calloc((size_t)r->n + 1, sizeof(*rd.from));
 	if (rd.from == NULL)
 		return ERR_NOMEM;
-	for (uint32_t i = 0; i < r->n && err == 0; i++) {
-		const struct chan *c = sq_chan(rd.sq, r->wants[i].channel);
-
-		if (c != NULL)
-			err = want_start(&rd, i, c);
-	}
+	for (uint32_t i = 0; i < r->n && err == 0; i++)
+		err = want_start(&rd, i, sq_chan(rd.sq, r->wants[i].channel));
 	if (err == 0)
 		err = reading_run(&rd);
 	if (err != 0)

@@ -12,6 +12,16 @@
 #include "store/schema_sql.h"
 #include "store/store_stmt.h"
 
+static const struct schema_step steps[] = {
+	/* Any message may be called early: it only costs a row of index. */
+	{ 1,
+	    "ALTER TABLE state ADD COLUMN horizon INTEGER NOT NULL DEFAULT 0;"
+	    "ALTER TABLE message ADD COLUMN early INTEGER NOT NULL DEFAULT 1;"
+	    "DROP INDEX message_expires;"
+	    "CREATE INDEX message_early ON message (expires) WHERE early;"
+	    "PRAGMA user_version = 2" },
+};
+
 static int
 schema_fail(sqlite3 *db, const char *path, const char *doing)
 {
@@ -38,15 +48,14 @@ schema_number(sqlite3 *db, const char *sql, int *out)
 
 static int
 schema_migrate(sqlite3 *db, const char *path, int version,
-    const struct schema_step *steps, size_t n, int goal)
+    const struct schema_step *way, size_t n, int goal)
 {
 	for (size_t i = 0; i < n && version < goal; i++) {
-		if (steps[i].from != version)
+		if (way[i].from != version)
 			continue;
 		log_at(LOG_NOTICE, "database %s: schema %d becomes %d", path,
 		    version, version + 1);
-		if (sqlite3_exec(db, steps[i].sql, NULL, NULL, NULL) !=
-		    SQLITE_OK)
+		if (sqlite3_exec(db, way[i].sql, NULL, NULL, NULL) != SQLITE_OK)
 			return schema_fail(db, path, "migrate the schema");
 		version++;
 	}
@@ -66,7 +75,7 @@ schema_make(sqlite3 *db, const char *path)
 }
 
 static int
-schema_bring(sqlite3 *db, const char *path, const struct schema_step *steps,
+schema_bring(sqlite3 *db, const char *path, const struct schema_step *way,
     size_t n, int goal)
 {
 	int application, version, things;
@@ -92,18 +101,18 @@ schema_bring(sqlite3 *db, const char *path, const struct schema_step *steps,
 		    path, version, goal);
 		return ERR_VERSION;
 	}
-	return schema_migrate(db, path, version, steps, n, goal);
+	return schema_migrate(db, path, version, way, n, goal);
 }
 
 int
-schema_open_steps(sqlite3 *db, const char *path,
-    const struct schema_step *steps, size_t n, int goal)
+schema_open_steps(sqlite3 *db, const char *path, const struct schema_step *way,
+    size_t n, int goal)
 {
 	int err;
 
 	if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
 		return schema_fail(db, path, "open it for writing");
-	err = schema_bring(db, path, steps, n, goal);
+	err = schema_bring(db, path, way, n, goal);
 	if (err == 0 &&
 	    sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
 		err = schema_fail(db, path, "commit the schema");
@@ -115,6 +124,6 @@ schema_open_steps(sqlite3 *db, const char *path,
 int
 schema_open(sqlite3 *db, const char *path)
 {
-	/* Version 1 is the first: there is nothing to come from yet. */
-	return schema_open_steps(db, path, NULL, 0, SCHEMA_VERSION);
+	return schema_open_steps(
+	    db, path, steps, COUNT_OF(steps), SCHEMA_VERSION);
 }

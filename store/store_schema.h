@@ -11,7 +11,7 @@
 #include <sqlite3.h>
 
 #define SCHEMA_APPLICATION 0x486f6c64 /* "Hold" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 /* SQL that takes version `from` to from + 1 (its user_version included). */
 struct schema_step {
@@ -29,6 +29,6 @@ int schema_open(sqlite3 *db, const char *path) MUST_CHECK;
 
 /* The same with other steps and another goal, for tests. */
 int schema_open_steps(sqlite3 *db, const char *path,
-    const struct schema_step *steps, size_t n, int goal) MUST_CHECK;
+    const struct schema_step *way, size_t n, int goal) MUST_CHECK;
 
 #endif

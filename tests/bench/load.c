@@ -14,6 +14,7 @@
  * The caller sees to it between "park" and "publish" that all are parked;
  * only the side that parks can know.
  */
+#include "tests/bench/bench.h"
 #include "tests/bench/wire.h"
 
 #include <sys/epoll.h>
@@ -59,15 +60,6 @@ struct load {
 	uint32_t *latencies_ns;
 	size_t done, cap;
 };
-
-static uint64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 static void
 conn_open(struct load *l, struct conn *c, const char *address)
@@ -188,10 +180,10 @@ publish_more(const struct load *l, uint64_t now, uint64_t end_ns)
 }
 
 static void
-publish_print(struct load *l, uint64_t took_ns)
+publish_print(struct load *l, uint64_t start_ns)
 {
 	struct rusage ru;
-	double took_s = (double)took_ns / 1e9;
+	double took_s = (double)(now_ns() - start_ns) / 1e9;
 	const uint32_t *ns = l->latencies_ns;
 
 	if (l->done == 0)
@@ -199,12 +191,14 @@ publish_print(struct load *l, uint64_t took_ns)
 	qsort(l->latencies_ns, l->done, sizeof(*ns), latency_order);
 	getrusage(RUSAGE_SELF, &ru);
 	printf("requests %zu seconds %.3f rate %.1f p50_us %.1f p99_us %.1f "
-	       "max_us %.1f refused %llu broken %llu cpu_s %.3f\n",
+	       "max_us %.1f refused %llu broken %llu cpu_s %.3f "
+	       "began_s %.6f\n",
 	    l->done, took_s, (double)l->done / took_s, ns[l->done / 2] / 1e3,
 	    ns[l->done - 1 - l->done / 100] / 1e3, ns[l->done - 1] / 1e3,
 	    (unsigned long long)l->refused, (unsigned long long)l->broken,
 	    (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
-		(double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6);
+		(double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6,
+	    (double)start_ns / 1e9);
 }
 
 /* Closed loop: at every moment each connection has one request under way.
@@ -245,7 +239,7 @@ run_publish(struct load *l)
 				busy--;
 		}
 	}
-	publish_print(l, now - start);
+	publish_print(l, start);
 }
 
 /* A front that gets thousands of requests in one burst could overflow the

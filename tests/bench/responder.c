@@ -13,16 +13,14 @@
  * publisher.  A line "parked" on stdout tells that N are held.
  */
 #define _GNU_SOURCE 1 /* accept4() */
+#include "tests/bench/bench.h"
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include <err.h>
 #include <errno.h>
 #include <fastcgi.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -34,11 +32,6 @@
 #define BACKLOG 4096
 #define EVENTS 256
 #define HEAD_LEN (FCGI_HEADER_LEN + sizeof(FCGI_BeginRequestBody))
-
-struct reply {
-	char *bytes;
-	size_t len;
-};
 
 struct conn {
 	struct conn *next_dead;
@@ -53,44 +46,11 @@ struct conn {
 
 struct responder {
 	int ep, listener;
-	struct reply publish, poll;
+	struct bytes publish, poll;
 	struct conn **parked;
 	size_t park, nparked;
 	struct conn *dead; /* closed in this turn, freed after it */
 };
-
-static struct reply
-reply_read(const char *path)
-{
-	struct reply r = { NULL, 0 };
-	struct stat st;
-	FILE *f = fopen(path, "rb");
-
-	if (f == NULL || fstat(fileno(f), &st) < 0)
-		err(1, "%s", path);
-	r.len = (size_t)st.st_size;
-	r.bytes = malloc(r.len + 1);
-	if (r.bytes == NULL || fread(r.bytes, 1, r.len, f) != r.len)
-		errx(1, "%s: cannot read it whole", path);
-	fclose(f);
-	return r;
-}
-
-static int
-listen_on(const char *path)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-	if (strlen(path) >= sizeof(sun.sun_path))
-		errx(1, "%s: too long for a socket", path);
-	memcpy(sun.sun_path, path, strlen(path) + 1);
-	unlink(path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 ||
-	    chmod(path, 0666) < 0 || listen(fd, BACKLOG) < 0)
-		err(1, "%s", path);
-	return fd;
-}
 
 static void
 conn_unpark(struct responder *r, struct conn *c)
@@ -115,9 +75,9 @@ conn_close(struct responder *r, struct conn *c)
 
 /* A reply fits the socket's buffer whole, or it is not "one write". */
 static void
-conn_answer(struct responder *r, struct conn *c, const struct reply *reply)
+conn_answer(struct responder *r, struct conn *c, const struct bytes *reply)
 {
-	ssize_t n = write(c->fd, reply->bytes, reply->len);
+	ssize_t n = write(c->fd, reply->ptr, reply->len);
 
 	if (n >= 0 && (size_t)n != reply->len)
 		errx(1, "a short write: the reply is too large");
@@ -296,9 +256,9 @@ main(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", opts, NULL)) != -1) {
 		if (c == 'r')
-			r.publish = reply_read(optarg);
+			r.publish = bytes_read(optarg);
 		else if (c == 'p')
-			r.poll = reply_read(optarg);
+			r.poll = bytes_read(optarg);
 		else if (c == 'n')
 			r.park = strtoul(optarg, NULL, 10);
 		else if (c == 't')
@@ -306,12 +266,12 @@ main(int argc, char **argv)
 		else
 			usage();
 	}
-	if (optind != argc - 1 || r.publish.bytes == NULL ||
-	    (r.park > 0 && r.poll.bytes == NULL))
+	if (optind != argc - 1 || r.publish.ptr == NULL ||
+	    (r.park > 0 && r.poll.ptr == NULL))
 		usage();
 	r.parked = calloc(r.park + 1, sizeof(*r.parked));
 	r.ep = epoll_create1(0);
-	r.listener = listen_on(argv[optind]);
+	r.listener = listen_unix(argv[optind], BACKLOG);
 	if (r.parked == NULL || r.ep < 0 ||
 	    epoll_ctl(r.ep, EPOLL_CTL_ADD, r.listener, &ev) < 0)
 		err(1, "start");

@@ -1,5 +1,5 @@
 """The rig of the benchmarks: a private nginx, holdfastd, the do-nothing
-responder and the load client, all in temporary folders and on loopback.
+responder and caster, the clients, all in temporary folders and on loopback.
 
 Requests and replies are not made up here: a request is recorded as nginx
 sends it for the shipped locations, a reply as holdfastd gives it, and the
@@ -7,8 +7,6 @@ responder answers with those very bytes.
 """
 import contextlib
 import os
-import pwd
-import random
 import resource
 import shutil
 import signal
@@ -19,126 +17,26 @@ import tempfile
 import threading
 import time
 
+from templates import (
+    CHANNEL,
+    HOLDFAST_CONF,
+    HTTP_STREAMS,
+    LIVE_PATH,
+    NGINX_CONF,
+    NGINX_SIDE,
+    TEMPLATE,
+    http_poll,
+    http_publish,
+)
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 FILES_MAX = 20000
-CHANNEL = "@" * 32  # the load client's mark for "a channel's name here"
-PUBLISH_PATH = "/bitrix/pub/?CHANNEL_ID="
-POLL_PATH = "/bitrix/sub/?CHANNEL_ID="
 FCGI_END_REQUEST, FCGI_STDIN = 3, 5
-
-NGINX_CONF = """\
-worker_processes 1;
-worker_rlimit_nofile %(files)d;
-daemon off;
-%(user)s
-pid nginx.pid;
-error_log error.log warn;
-events { worker_connections %(connections)d; }
-http {
-    access_log off;
-    keepalive_timeout 600s;
-    keepalive_requests 1000000000;
-    client_body_temp_path tmp;
-    fastcgi_temp_path tmp;
-    proxy_temp_path tmp;
-    scgi_temp_path tmp;
-    uwsgi_temp_path tmp;
-    server {
-        listen 127.0.0.1:%(return_port)d backlog=4096;
-        location / { return 200 "%(return_body)s"; }
-    }
-%(sides)s}
-"""
-
-# The publisher's and the subscriber's locations of the Bitrix layout.
-NGINX_SIDE = """\
-    upstream %(name)s {
-        server unix:%(socket)s;
-        keepalive 64;
-        keepalive_requests 1000000000;
-    }
-    server {
-        listen 127.0.0.1:%(port)d backlog=4096;
-        location ^~ /bitrix/pub/ {
-            fastcgi_pass %(name)s;
-            fastcgi_keep_conn on;
-            fastcgi_ignore_client_abort on;
-            include %(params)s;
-            fastcgi_param push_stream_publisher admin;
-            fastcgi_param push_stream_channels_path $arg_CHANNEL_ID;
-            fastcgi_param push_stream_store_messages on;
-            allow 127.0.0.0/8;
-            deny all;
-        }
-        location ^~ /bitrix/sub {
-            if ($arg_callback) { return 400; }
-            fastcgi_pass unix:%(socket)s;
-            include %(params)s;
-            fastcgi_param push_stream_subscriber long-polling;
-            fastcgi_param push_stream_allowed_origins "*";
-            fastcgi_param push_stream_channels_path $arg_CHANNEL_ID;
-            fastcgi_param push_stream_last_received_message_tag $arg_tag;
-            fastcgi_param push_stream_last_received_message_time
-                $arg_time if_not_empty;
-            fastcgi_param push_stream_longpolling_connection_ttl 40;
-            fastcgi_param push_stream_authorized_channels_only on;
-            fastcgi_param push_stream_message_template '%(template)s';
-        }
-    }
-"""
-TEMPLATE = (
-    '#!NGINXNMS!#{"id":~id~,"channel":"~channel~","tag":"~tag~",'
-    '"time":"~time~","eventid":"~event-id~","text":~text~}#!NGINXNME!#'
-)
-
-POLL_HEADERS = """\
-User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:115.0) Gecko/20100101\r
-Accept: */*\r
-Accept-Language: ru-RU,ru;q=0.8,en-US;q=0.5,en;q=0.3\r
-Accept-Encoding: gzip, deflate\r
-Origin: http://portal.example\r
-Referer: http://portal.example/\r
-"""
-
-HOLDFAST_CONF = """\
-fastcgi = {"unix:%(fastcgi)s"}
-scgi = {}
-control = "unix:%(control)s"
-database = "%(database)s"
-sync = full
-log_file = "%(log)s"
-# The messages of a run stay until it ends, and so do quiet channels.
-push_stream_message_ttl = 86400
-push_stream_channel_inactivity_time = 3600
-%(user)s
-"""
 
 
 class Failed(Exception):
     """A benchmark could not be carried out; the text says why."""
-
-
-def body(length):
-    """Printable text that a JSON template can carry: a quoted string."""
-    rng = random.Random(1)
-    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 "
-    return '"' + "".join(rng.choice(letters) for _ in range(length - 2)) + '"'
-
-
-def http_publish(length):
-    return (
-        f"POST {PUBLISH_PATH}{CHANNEL} HTTP/1.1\r\n"
-        "Host: 127.0.0.1\r\n"
-        f"Content-Length: {length}\r\n\r\n{body(length)}"
-    ).encode()
-
-
-def http_poll():
-    return (
-        f"GET {POLL_PATH}{CHANNEL}&tag=&time= HTTP/1.1\r\n"
-        f"Host: 127.0.0.1\r\n{POLL_HEADERS}\r\n"
-    ).encode()
 
 
 def named(request):
@@ -165,11 +63,27 @@ def fcgi_ends(data, kind):
     return False
 
 
-def read_until(conn, kind):
-    data = b""
+def fcgi_asked(data):
+    return fcgi_ends(data, FCGI_STDIN)
+
+
+def fcgi_replied(data):
+    return fcgi_ends(data, FCGI_END_REQUEST)
+
+
+def scgi_asked(data):
+    """Is the netstring of a request without a body whole?"""
+    length, colon, rest = data.partition(b":")
+    return bool(colon) and len(rest) > int(length)
+
+
+def read_until(conn, ended, data=b""):
     conn.settimeout(10)
-    while not fcgi_ends(data, kind):
-        more = conn.recv(65536)
+    while not ended(data):
+        try:
+            more = conn.recv(65536)
+        except socket.timeout:
+            raise Failed(f"nothing more after {data!r}") from None
         if not more:
             raise Failed(f"connection closed after {data!r}")
         data += more
@@ -206,6 +120,12 @@ def cpu_seconds(pid):
         seconds = (int(fields[11]) + int(fields[12])) / tick
         used[name] = used.get(name, 0) + seconds
     return used
+
+
+def cpu_now(pid):
+    """CPU seconds of a process, all threads, finer than the ticks of /proc:
+    by the kernel's clock of that process (clock_getcpuclockid(3))."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def memory(pid):
@@ -248,8 +168,10 @@ class Rig:
         self.data = self.make_data_folder()
         self.children = []
         self.fastcgi = self.in_run("holdfast.sock")
+        self.scgi = self.in_run("holdfast-scgi.sock")
         self.control = self.in_run("control.sock")
         self.base = self.in_run("responder.sock")
+        self.caster = self.in_run("caster.sock")
         self.recorder = self.in_run("recorder.sock")
         self.ports = {n: free_port() for n in ("hf", "base", "rec", "return")}
         self.nginx = self.nginx_pid = None
@@ -340,21 +262,23 @@ class Rig:
             return s.connect_ex(("127.0.0.1", port)) == 0
 
     def start_nginx(self, return_body):
-        """nginx with one side for each of ours, the baseline's and the
-        recorder's socket, alike in all but the socket."""
+        """nginx with one side for each of ours, the baselines' and the
+        recorder's sockets, alike in all but the socket."""
         os.mkdir(self.in_run("tmp"))
         sides = ""
         sockets = (
-            ("hf", self.fastcgi),
-            ("base", self.base),
-            ("rec", self.recorder),
+            ("hf", self.fastcgi, self.scgi),
+            ("base", self.base, self.caster),
+            ("rec", self.recorder, self.recorder),
         )
-        for name, path in sockets:
+        for name, path, scgi in sockets:
             sides += NGINX_SIDE % {
                 "name": name,
                 "socket": path,
                 "port": self.ports[name],
+                "scgi": scgi,
                 "params": "/etc/nginx/fastcgi_params",
+                "scgi_params": "/etc/nginx/scgi_params",
                 "template": TEMPLATE,
             }
         user = "user root;" if os.geteuid() == 0 else ""
@@ -407,6 +331,7 @@ class Rig:
                 HOLDFAST_CONF
                 % {
                     "fastcgi": self.fastcgi,
+                    "scgi": self.scgi,
                     "control": self.control,
                     "database": database,
                     "log": log,
@@ -451,19 +376,31 @@ class Rig:
         pairs = (line.split() for line in out.splitlines())
         return {p[0]: int(p[1]) for p in pairs if p[-1].isdigit()}
 
+    def wait_status(self, name, n):
+        self.wait_for(f"{n} {name}", lambda: self.status()[name] == n)
+
     def wait_parked(self, n):
-        self.wait_for(
-            f"{n} parked requests", lambda: self.status()["parked"] == n
-        )
+        self.wait_status("parked", n)
+
+    def start_ready(self, *argv, **kwargs):
+        child = self.start(list(argv), stdout=subprocess.PIPE, **kwargs)
+        if child.stdout.readline() != "ready\n":
+            raise Failed(f"{argv[0]} did not start")
+        return child
 
     def start_responder(self, publish, poll=None, park=0):
         argv = [self.program("responder"), "--publish-reply", publish]
         if park:
             argv += ["--poll-reply", poll, "--park", str(park)]
-        child = self.start(argv + [self.base], stdout=subprocess.PIPE)
-        if child.stdout.readline() != "ready\n":
-            raise Failed("the responder did not start")
-        return child
+        return self.start_ready(*argv, self.base)
+
+    def start_caster(self, head, frame, most):
+        return self.start_ready(
+            *(self.program("caster"), "--head", head, "--frame", frame),
+            *("--max", str(most), self.caster),
+            stdin=subprocess.PIPE,
+            bufsize=1,
+        )
 
     def load(self, *args):
         """Run the load client to its end: the numbers it printed."""
@@ -488,20 +425,56 @@ class Rig:
             raise Failed(f"requests went wrong: {result}")
         return result
 
-    def start_parker(self, *args):
+    def start_told(self, name, *args):
+        """A program that takes commands, one line each."""
         return self.start(
-            [self.program("load"), "park", *map(str, args)],
+            [self.program(name), *map(str, args)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=1,
         )
 
-    def tell(self, parker, command):
-        parker.stdin.write(command + "\n")
-        line = parker.stdout.readline()
+    def start_parker(self, *args):
+        return self.start_told("load", "park", *args)
+
+    @staticmethod
+    def ask(child, command):
+        child.stdin.write(command + "\n")
+
+    def hear(self, child):
+        line = child.stdout.readline()
         if not line:
-            raise Failed(f"load ended at {command}")
+            raise Failed(f"{child.args[0]} ended")
         return self.clean(self.numbers(line))
+
+    def tell(self, child, command):
+        self.ask(child, command)
+        return self.hear(child)
+
+    def held_memory(self, start, command, gauge, n, warm):
+        """holdfastd's own memory for each of n held requests of the client
+        that start(count) makes: RSS before, and twice the bytes of each.
+
+        A few are held and released first, so that code and caches are warm;
+        as many as are measured would leave the allocator a pool that hides
+        the cost.  Then all are held, released and held again."""
+        warmer = start(warm)
+        self.tell(warmer, command)
+        self.wait_status(gauge, warm)
+        self.stop(warmer)
+        self.wait_status(gauge, 0)
+        before = memory(self.daemon.pid)
+        client = start(n)
+        each = []
+        for _ in range(2):
+            self.tell(client, command)
+            self.wait_status(gauge, n)
+            after = memory(self.daemon.pid)
+            each.append({k: (after[k] - before[k]) / n for k in after})
+            self.tell(client, "close")
+            self.wait_status(gauge, 0)
+        self.stop(client)
+        return before, each
 
     # Recordings.
 
@@ -511,14 +484,15 @@ class Rig:
             f.write(data)
         table[name] = path
 
-    def record_request(self, http):
-        """What nginx sends to a FastCGI responder for this request."""
+    def record_request(self, http, asked):
+        """What nginx sends to a responder for this request; asked(data)
+        tells whether that was all."""
         got = []
 
         def serve(listener):
             conn = listener.accept()[0]
             with conn:
-                got.append(read_until(conn, FCGI_STDIN))
+                got.append(read_until(conn, asked))
 
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.recorder)
@@ -532,33 +506,40 @@ class Rig:
                 thread.join(15)
         os.unlink(self.recorder)
         if not got:
-            raise Failed("nginx sent no FastCGI request")
+            raise Failed("nginx sent no request")
         return got[0]
 
-    def record(self, publish_len, fill_len):
+    def record(self, publish_len, fill_len, live_len):
         """Make all the request templates, and with a daemon of its own the
         replies to a publish and to a parked poll."""
+        publish, poll = http_publish(publish_len), http_poll()
+        fill = http_publish(fill_len)
+        live = http_publish(live_len, LIVE_PATH)
+        self.keep(self.requests, "publish.http", publish)
+        self.keep(self.requests, "poll.http", poll)
         self.start_nginx("")
-        self.keep(self.requests, "publish.http", http_publish(publish_len))
-        self.keep(self.requests, "poll.http", http_poll())
-        publish = self.record_request(http_publish(publish_len))
-        poll = self.record_request(http_poll())
-        fill = self.record_request(http_publish(fill_len))
+        publish = self.record_request(publish, fcgi_asked)
+        poll = self.record_request(poll, fcgi_asked)
+        fill = self.record_request(fill, fcgi_asked)
+        live = self.record_request(live, fcgi_asked)
+        for kind, http in HTTP_STREAMS.items():
+            scgi = self.record_request(http, scgi_asked)
+            self.keep(self.requests, kind + ".http", http)
+            self.keep(self.requests, kind + ".scgi", scgi)
         self.stop_nginx()
         self.keep(self.requests, "publish.fcgi", publish)
         self.keep(self.requests, "poll.fcgi", poll)
         self.keep(self.requests, "fill.fcgi", fill)
+        self.keep(self.requests, "live.fcgi", live)
         self.start_daemon(self.database("record"))
         with unix_connect(self.fastcgi) as p, unix_connect(self.fastcgi) as s:
             p.sendall(named(publish))
-            reply = read_until(p, FCGI_END_REQUEST)
+            reply = read_until(p, fcgi_replied)
             s.sendall(named(poll))
             self.wait_parked(1)
             p.sendall(named(publish))
-            self.keep(
-                self.replies, "poll.reply", read_until(s, FCGI_END_REQUEST)
-            )
+            self.keep(self.replies, "poll.reply", read_until(s, fcgi_replied))
             self.keep(self.replies, "publish.reply", reply)
-            read_until(p, FCGI_END_REQUEST)
+            read_until(p, fcgi_replied)
         self.stop_daemon()
         self.start_nginx("x" * len(reply_body(reply)))

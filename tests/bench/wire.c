@@ -6,19 +6,18 @@
  */
 #define _GNU_SOURCE 1 /* memmem() */
 #include "tests/bench/wire.h"
+#include "tests/bench/bench.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <err.h>
 #include <errno.h>
 #include <fastcgi.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -30,17 +29,11 @@ static const char channel_mark[CHANNEL_LEN + 1] =
 void
 request_read(struct request *r, const char *path)
 {
-	struct stat st;
-	FILE *f = fopen(path, "rb");
+	struct bytes file = bytes_read(path);
 	char *p, *end;
 
-	if (f == NULL || fstat(fileno(f), &st) < 0)
-		err(1, "%s", path);
-	r->len = (size_t)st.st_size;
-	r->bytes = malloc(r->len + 1);
-	if (r->bytes == NULL || fread(r->bytes, 1, r->len, f) != r->len)
-		errx(1, "%s: cannot read it whole", path);
-	fclose(f);
+	r->bytes = file.ptr;
+	r->len = file.len;
 	r->fastcgi = r->bytes[0] == FCGI_VERSION_1;
 	r->nplaces = 0;
 	end = r->bytes + r->len;

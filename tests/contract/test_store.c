@@ -438,6 +438,88 @@ test_read_event(void **state)
 	expect_event(e, "5", true, at[4], "");
 }
 
+/* The want, asked for with a slice of one message; *rest is how it goes on. */
+static void
+expect_begin(struct env *e, const struct store_want *w, uint64_t upto,
+    uint64_t begin, const char *texts, const char *rest)
+{
+	struct store_op *op = store_op_read(1, &w->event_id);
+	uint64_t after;
+
+	assert_non_null(op);
+	op->u.read.upto = upto;
+	op->u.read.max_messages = 1;
+	op->u.read.max_bytes = 100;
+	op->u.read.wants[0] = *w;
+	op = env_run(e, op);
+	assert_int_equal(op->err, 0);
+	assert_string_equal(env_texts(op), texts);
+	if (begin < upto)
+		assert_int_equal(op->u.read.wants[0].begin, begin);
+	else
+		assert_true(op->u.read.wants[0].begin >= upto);
+	after = MAX_OF(op->u.read.wants[0].begin, op->u.read.cut);
+	store_op_free(&op);
+	op = env_read_op(1);
+	op->u.read.upto = upto;
+	op->u.read.wants[0] = (struct store_want){
+		.channel = w->channel, .by_position = true, .after = after
+	};
+	op = env_run(e, op);
+	assert_string_equal(env_texts(op), rest);
+	store_op_free(&op);
+}
+
+/* Promise: a read says where each want begins, so that a slice that was cut
+ * goes on by position, and gets what one read would have got. */
+static void
+test_read_begin(void **state)
+{
+	struct env *e = *state;
+	struct slice three = SLICE("3"), none = SLICE("none");
+	uint64_t at[6], upto;
+
+	for (uint64_t i = 0; i < 6; i++) {
+		char text[2] = { (char)('a' + i), '\0' };
+
+		at[i] = env_pub(e,
+		    &(struct pub){ .channel = 1,
+			.id = i + 1,
+			.text = text,
+			.event_id = i == 2 ? "3" : NULL,
+			.expires = i == 3 ? ENV_EPOCH + 50 : 0 });
+		if (i == 2) {
+			e->now_s += 5;
+			env_turns(e, 5);
+		}
+	}
+	e->now_s = ENV_EPOCH + 50; /* "d" has expired */
+	upto = at[4];		   /* "f" came later */
+#define WANT(...) (&(struct store_want){ .channel = 1, __VA_ARGS__ })
+	expect_begin(e, WANT(.by_position = true), upto, 0, "a", "b c e");
+	expect_begin(e, WANT(.by_position = true, .after = at[1]), upto, at[1],
+	    "c", "e");
+	expect_begin(
+	    e, WANT(.by_position = true, .after = upto), upto, upto, "", "");
+	expect_begin(e, WANT(.last = 2), upto, at[2] - 1, "c", "e");
+	expect_begin(e, WANT(.last = 9), upto, at[0] - 1, "a", "b c e");
+	expect_begin(e, WANT(.by_event_id = true, .event_id = three), upto,
+	    at[2], "e", "");
+	expect_begin(
+	    e, WANT(.by_event_id = true, .event_id = none), upto, upto, "", "");
+	expect_begin(e,
+	    WANT(.by_event_id = true, .event_id = none, .by_position = true,
+		.after = at[0]),
+	    upto, at[0], "b", "c e");
+	expect_begin(e,
+	    WANT(.by_event_id = true, .event_id = three, .by_position = true,
+		.after = at[3]),
+	    upto, at[2], "e", "");
+	expect_begin(e, &(struct store_want){ .channel = 7, .last = 1 }, upto,
+	    upto, "", "");
+#undef WANT
+}
+
 /* Promise: a slice is cut at one cursor for all channels, gives at least one
  * message, and slices read one after the other give everything once. */
 static void
@@ -1024,6 +1106,7 @@ main(void)
 		EACH(test_read_position),
 		EACH(test_read_last),
 		EACH(test_read_event),
+		EACH(test_read_begin),
 		EACH(test_read_slices),
 		EACH(test_read_slices_uneven),
 		EACH(test_drop),

@@ -384,7 +384,7 @@ test_newer(void **state)
 	assert_int_equal(env_try_open(e), ERR_VERSION);
 	assert_true(log_says("db: was written by a newer version"));
 	assert_int_equal(ask(e->path, "PRAGMA user_version"), 99);
-	(void)ask(e->path, "PRAGMA user_version = 1");
+	(void)ask(e->path, "PRAGMA user_version = 2");
 	env_open(e);
 }
 
@@ -498,33 +498,33 @@ static void
 test_migration(void **state)
 {
 	static const struct schema_step steps[] = {
-		{ 1, "CREATE TABLE two (x); PRAGMA user_version = 2" },
-		{ 2,
-		    "ALTER TABLE two ADD COLUMN y;"
-		    "PRAGMA user_version = 3" },
+		{ 2, "CREATE TABLE two (x); PRAGMA user_version = 3" },
 		{ 3,
-		    "CREATE TABLE four (x); PRAGMA user_version = 4;"
+		    "ALTER TABLE two ADD COLUMN y;"
+		    "PRAGMA user_version = 4" },
+		{ 4,
+		    "CREATE TABLE four (x); PRAGMA user_version = 5;"
 		    "INSERT INTO nowhere VALUES (1)" },
 	};
 	struct env *e = *state;
 
 	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1 });
 	env_close(e);
-	assert_int_equal(ask(e->path, "PRAGMA user_version"), 1);
-	assert_int_equal(migrate(e->path, steps, 3, 3), 0);
-	assert_int_equal(ask(e->path, "PRAGMA user_version"), 3);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 2);
+	assert_int_equal(migrate(e->path, steps, 3, 4), 0);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 4);
 	assert_int_equal(ask(e->path, "SELECT count(y) FROM two"), 0);
 	assert_int_equal(ask(e->path, "SELECT count(*) FROM message"), 1);
-	assert_int_equal(migrate(e->path, steps, 3, 4), ERR_IO);
-	assert_int_equal(ask(e->path, "PRAGMA user_version"), 3);
+	assert_int_equal(migrate(e->path, steps, 3, 5), ERR_IO);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 4);
 	assert_int_equal(ask(e->path,
 			     "SELECT count(*) FROM sqlite_master"
 			     " WHERE name = 'four'"),
 	    0);
 	/* No step leads there. */
-	assert_int_equal(migrate(e->path, steps, 2, 4), ERR_VERSION);
-	assert_int_equal(migrate(e->path, steps, 2, 2), ERR_VERSION);
-	(void)ask(e->path, "PRAGMA user_version = 1");
+	assert_int_equal(migrate(e->path, steps, 2, 5), ERR_VERSION);
+	assert_int_equal(migrate(e->path, steps, 2, 3), ERR_VERSION);
+	(void)ask(e->path, "PRAGMA user_version = 2");
 	env_open(e);
 }
 
@@ -937,6 +937,102 @@ static char sqlite[] = "sqlite";
 #f, f, env_setup, env_teardown, sqlite \
 	}
 
+/* What PRAGMA table_info and index names tell of a file. */
+static void
+describe(const char *path, char *out, size_t size)
+{
+	static const char sql[] =
+	    "SELECT group_concat(t.name || '.' || c.name || ' ' || c.type ||"
+	    " c.\"notnull\" || ifnull(c.dflt_value, '') || c.pk, ' ')"
+	    " FROM (SELECT name FROM sqlite_master WHERE type = 'table' "
+	    "ORDER BY name) t,"
+	    " pragma_table_info(t.name) c"
+	    " UNION ALL SELECT group_concat(name, ' ') FROM (SELECT name FROM"
+	    " sqlite_master WHERE type = 'index' ORDER BY name)";
+	sqlite3_stmt *st = NULL;
+	sqlite3 *db = NULL;
+	size_t len = 0;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+	while (sqlite3_step(st) == SQLITE_ROW)
+		len += (size_t)snprintf(out + len, size - len, "%s\n",
+		    (const char *)sqlite3_column_text(st, 0));
+	assert_true(len > 100 && len < size);
+	(void)sqlite3_finalize(st);
+	(void)sqlite3_close(db);
+}
+
+/* A file of schema 1 becomes one like any other. */
+static void
+test_schema_1(void **state)
+{
+	const char *top = getenv("srcdir");
+	struct env *e = *state;
+	char fresh[4096], path[512], sql[8192];
+	sqlite3 *db = NULL;
+	size_t len;
+	FILE *f;
+
+	env_close(e);
+	describe(e->path, fresh, sizeof(fresh));
+	assert_int_equal(unlink(e->path), 0);
+	(void)snprintf(path, sizeof(path), "%s/tests/contract/schema-1.sql",
+	    top != NULL ? top : ".");
+	f = fopen(path, "r");
+	assert_non_null(f);
+	len = fread(sql, 1, sizeof(sql) - 1, f);
+	sql[len] = '\0';
+	(void)fclose(f);
+	assert_int_equal(sqlite3_open(e->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	env_open(e);
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1, .text = "new" });
+	env_reopen(e);
+	env_expect(e, 1, 0, "new");
+	env_close(e);
+	describe(e->path, sql, sizeof(sql));
+	assert_string_equal(sql, fresh);
+	env_open(e);
+}
+
+/* Collected are those that expired, whatever the order in which they
+ * came, and after a restart too. */
+static void
+test_expiry_order(void **state)
+{
+	/* Seconds after the beginning; each comes when its elders live. */
+	static const int64_t lives[] = { 100, 10, 200, 150, 30, 200, 300 };
+	static const struct {
+		int64_t at_s;
+		uint64_t gone;
+	} steps[] = { { 9, 0 }, { 10, 1 }, { 30, 2 }, { 100, 3 }, { 150, 4 },
+		{ 200, 6 }, { 299, 6 }, { 300, 7 } };
+	struct env *e = *state;
+	uint64_t gone = 0;
+
+	for (size_t i = 0; i < COUNT_OF(lives); i++) {
+		(void)env_pub(e,
+		    &(struct pub){ .channel = 1,
+			.id = i + 1,
+			.expires = ENV_EPOCH + lives[i] });
+		if (i == 2)
+			env_reopen(e);
+	}
+	for (size_t i = 0; i < COUNT_OF(steps); i++) {
+		e->now_s = ENV_EPOCH + steps[i].at_s;
+		env_turns(e, 5);
+		if (i == 3) {
+			gone = store_stats(e->s)->collected;
+			env_reopen(e);
+			env_turns(e, 5);
+		}
+		assert_int_equal(
+		    gone + store_stats(e->s)->collected, steps[i].gone);
+	}
+}
+
 int
 main(void)
 {
@@ -956,6 +1052,8 @@ main(void)
 		TEST(test_migration),
 		TEST(test_full),
 		TEST(test_flipped_bit),
+		TEST(test_schema_1),
+		TEST(test_expiry_order),
 		TEST(test_failed_sync),
 		TEST(test_failed_write),
 		TEST(test_backup),

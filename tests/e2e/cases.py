@@ -36,6 +36,21 @@ def connect(port, host="127.0.0.1"):
     return http.client.HTTPConnection(host, port, timeout=60)
 
 
+def positions(body):
+    """(time, tag) of each message, as the site's own script reads them."""
+    return [(when, tag) for tag, when in re.findall(
+        r'"tag":"(\d+)","time":"([^"]*)"', body)]
+
+
+def last_frame(body):
+    """The position of a client that has read this."""
+    return positions(body)[-1]
+
+
+def texts(body):
+    return re.findall(r'"text":(.*?)}#!NGINXNME!#', body)
+
+
 class Answer:
     def __init__(self, response):
         self.status = response.status
@@ -55,13 +70,14 @@ class Answer:
 
     @property
     def last_frame(self):
-        """The same, as the site's own script reads it: from the body."""
-        tag, when = re.findall(r'"tag":"(\d+)","time":"([^"]*)"',
-                               self.body.decode())[-1]
-        return when, tag
+        """The same from the body."""
+        return last_frame(self.body.decode())
+
+    def positions(self):
+        return positions(self.body.decode())
 
     def texts(self):
-        return re.findall(r'"text":(.*?)}#!NGINXNME!#', self.body.decode())
+        return texts(self.body.decode())
 
 
 def ask(method, port, path, body=None, headers=None, connection=None):
@@ -186,9 +202,8 @@ class Bitrix:
         assert a.status == 200 and a.texts() == list("01234")
         check_reader_headers(a)
         assert a.header("Content-Type") == "text/html"
-        frames = re.findall(r'"tag":"(\d+)","time":"([^"]*)"',
-                            a.body.decode())
-        for n, (tag, when) in enumerate(frames[:-1]):
+        frames = a.positions()
+        for n, (when, tag) in enumerate(frames[:-1]):
             want = [str(m) for m in range(n + 1, 5)]
             assert poll(ch, (when, tag), port=port).texts() == want
             headers = {"If-Modified-Since": when}
@@ -271,7 +286,7 @@ class Bitrix:
         """What is not named is denied; publishing is for this machine."""
         for port, path, status in [
                 (8893, "/", 403), (8893, "/bitrix/pub/?CHANNEL_ID=a", 403),
-                (8894, "/bitrix/", 403), (8893, "/bitrix/subws/?x", 501),
+                (8894, "/bitrix/", 403),
                 (8895, "/", 403), (8895, "/bitrix/sub?CHANNEL_ID=a", 403)]:
             assert ask("GET", port, path).status == status, (port, path)
         outside = "10.1.2.3"
@@ -351,11 +366,10 @@ class Bitrix:
         while True:
             publish(ch, b"1")
             publish(ch, b"2")
-            frames = re.findall(r'"tag":"(\d+)","time":"([^"]*)"',
-                                poll(ch + ".b2").body.decode())
-            if frames[0][1] == frames[1][1]:
+            frames = poll(ch + ".b2").positions()
+            if frames[0][0] == frames[1][0]:
                 break
-        (tag, when), (last, _) = frames
+        (when, tag), (_, last) = frames
         for value in last, tag, f'"{last}"', "*", f"W/{last}":
             a = ask("GET", 8893, f"/bitrix/sub?CHANNEL_ID={ch}&tag={tag}",
                     headers={"If-Modified-Since": when,

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from front import wait_until    # noqa: E402
 
 RUN = pathlib.Path("/run")
 WORK = RUN / "e2e"
+PARAMS = ["/etc/nginx/fastcgi_params", "/etc/nginx/scgi_params"]
 OUTSIDE = "10.1.2.3"            # an address of this machine, not loopback
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
@@ -124,17 +126,33 @@ class Server:
                        (self.folder / "output", self.folder / "error.log")
                        if p.exists())
 
+    def workers(self):
+        pid = self.process.pid
+        return set(pathlib.Path(
+            f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+    def reload(self):
+        """New workers are there; the old ones end with their last client."""
+        old = self.workers()
+        self.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.workers() - old)
+
     def stop(self):
         self.process.terminate()
         self.process.wait(wire.TIMEOUT)
 
 
-def nginx_folder(certificate, name, example):
-    """As the example's head tells to install it."""
+def include(example):
+    return f"include {SOURCE}/nginx-examples/{example};"
+
+
+def nginx_folder(certificate, name, http):
+    """As the examples' heads tell to install them."""
     folder = WORK / name
     shutil.copytree(SOURCE / "nginx-examples" / "bx", folder / "bx")
     shutil.copytree(certificate, folder / "bx" / "ssl")
-    shutil.copy("/etc/nginx/fastcgi_params", folder)
+    for params in PARAMS:
+        shutil.copy(params, folder)
     (folder / "nginx.conf").write_text(f"""
 user www-data;
 worker_processes 1;
@@ -151,24 +169,30 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    include {SOURCE}/nginx-examples/{example};
+    {http}
 }}
 """)
     return folder
 
 
-def nginx(certificate, example, ports):
+def nginx(certificate, name, http, ports):
     path = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
     if path is None:
         pytest.skip("there is no nginx")
-    if not os.path.exists("/etc/nginx/fastcgi_params"):
-        pytest.skip("nginx is here without its fastcgi_params")
-    name = "nginx-" + example
-    folder = nginx_folder(certificate, name, example)
+    for params in PARAMS:
+        if not os.path.exists(params):
+            pytest.skip(f"nginx is here without {params}")
+    name = "nginx-" + name
+    folder = nginx_folder(certificate, name, http)
     command = [path, "-p", str(folder), "-c", str(folder / "nginx.conf"),
                "-e", str(folder / "error.log")]
     subprocess.run([*command, "-t"], check=True, capture_output=True)
     return Server(name, command, ports)
+
+
+def shipped(certificate, example, ports):
+    """One of the shipped files, unchanged."""
+    return nginx(certificate, example, include(example), ports)
 
 
 MODULES = """mpm_event unixd authz_core authz_host env macro proxy proxy_fcgi

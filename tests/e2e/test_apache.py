@@ -14,7 +14,11 @@ def front(certificate, daemon):
 
 
 class TestBitrix(cases.Bitrix):
-    pass
+    @pytest.mark.parametrize("port", [8893, 8894])
+    def test_no_websocket(self, front, port):
+        """Apache has no tunnel to a responder and says so: the client stays
+        with long-polling."""
+        assert cases.ask("GET", port, "/bitrix/subws/?x").status == 501
 
 
 class TestRestart(cases.Restart):

@@ -1,17 +1,20 @@
 """nginx-examples/ under a stock nginx."""
 
+import json
 import time
+import urllib.parse
 
 import pytest
 
 import cases
 import conftest
+from streams import CLOSE, PING, PONG, Stream, WebSocket
 
 
 @pytest.fixture(scope="module")
 def front(certificate, daemon):
-    server = conftest.nginx(certificate, "bitrix-0.4.0.conf",
-                            [8893, 8894, 8895]).start()
+    server = conftest.shipped(certificate, "bitrix-0.4.0.conf",
+                              [8893, 8894, 8895]).start()
     yield server
     server.stop()
 
@@ -48,6 +51,95 @@ class TestBitrix(cases.Bitrix):
         assert a.status == 404
 
 
+def tunnel(port, channel, position=None):
+    """A WebSocket on the shipped location."""
+    path = "/bitrix/subws/?CHANNEL_ID=" + channel
+    if position is not None:
+        path += f"&tag={position[1]}&time=" + urllib.parse.quote(position[0])
+    ws = WebSocket(port, path)
+    assert ws.status == 101, ws.status
+    return ws
+
+
+def frame(channel, number, text, position):
+    """As the site's script expects it."""
+    when, tag = position
+    return ('#!NGINXNMS!#{"id":%d,"channel":"%s","tag":"%s","time":"%s",'
+            '"eventid":"","text":%s}#!NGINXNME!#' % (
+                number, channel, tag, when, text))
+
+
+@pytest.mark.parametrize("port", [8893, 8894])
+class TestWebSocket:
+    """The location subws, through scgi_pass."""
+
+    def test_live(self, front, daemon, port):
+        """A message comes as the script wants it; a large one too."""
+        ch = cases.new_channel()
+        cases.publish(ch, b"old")
+        with tunnel(port, ch) as ws:
+            for n, text in enumerate([b"{}", b"x" * 200, b"y" * 70000], 2):
+                cases.publish(ch, text)
+                position = cases.poll(ch + ".b1").last_frame
+                assert ws.text() == frame(ch, n, text.decode(), position)
+
+    def test_replay(self, front, daemon, port):
+        """By tag and time of any message, or the last N; then live."""
+        ch = cases.new_channel()
+        for n in range(5):
+            cases.publish(ch, b"%d" % n)
+        positions = cases.poll(ch + ".b5").positions()
+        for at in range(5):
+            with tunnel(port, ch, positions[at]) as ws:
+                for n in range(at + 1, 5):
+                    assert ws.text() == frame(
+                        ch, n + 1, n, positions[n])
+        with tunnel(port, ch, positions[4]) as ws, \
+                tunnel(port, ch + ".b2") as last:
+            cases.publish(ch, b"5")
+            assert cases.texts(ws.text()) == ["5"]
+            for n in range(3, 6):
+                assert cases.texts(last.text()) == [str(n)]
+
+    def test_ping_and_close(self, front, daemon, port):
+        """The client's ping is answered, its close too, and nothing of it
+        stays behind."""
+        ch = cases.new_channel()
+        cases.publish(ch, b"old")
+        streams = daemon.status()["streams"]
+        with tunnel(port, ch) as ws:
+            daemon.wait_for(streams=streams + 1)
+            ws.send(PING, b"there?")
+            assert ws.frame() == (PONG, b"there?")
+            ws.send(CLOSE, b"\x03\xe8bye")
+            assert ws.closed()[:2] == b"\x03\xe8"
+        daemon.wait_for(streams=streams)
+        tunnel(port, ch).close()
+        daemon.wait_for(streams=streams)
+
+    def test_refusals(self, front, port):
+        """A channel that holds nothing is refused behind the 101; a request
+        that asks for no WebSocket before it."""
+        with tunnel(port, cases.new_channel()) as ws:
+            said = ws.closed()
+        assert said[:2] == b"\x03\xf0"
+        assert json.loads(said[2:]) == {
+            "http_status": 403,
+            "explain": "Subscriber could not create channels."}
+        assert cases.ask("GET", port, "/bitrix/subws/?x").status == 400
+
+    def test_reload(self, front, daemon, port):
+        """nginx reloads: who is there stays, who comes is served."""
+        ch = cases.new_channel()
+        cases.publish(ch, b"old")
+        with tunnel(port, ch) as ws:
+            front.reload()
+            with tunnel(port, ch) as newcomer:
+                cases.publish(ch, b"new")
+                assert cases.texts(ws.text()) == ["new"]
+                assert cases.texts(newcomer.text()) == ["new"]
+
+
 class TestPatience:
     def test_forty_seconds(self, patient):
         """Then a poll ends with 304, each field once, and a position from
@@ -63,6 +155,30 @@ class TestPatience:
 
 
 class TestRestart(cases.Restart):
+    @pytest.mark.parametrize("port", [8893, 8894])
+    def test_websocket(self, front, daemon, port):
+        """The daemon ends with a close frame, or is cut off: the client
+        comes back with its last message's position."""
+        ch = cases.new_channel()
+        cases.publish(ch, b"0")
+        position = cases.poll(ch + ".b1").last_frame
+        for n, end in enumerate([daemon.stop, daemon.kill], 1):
+            with tunnel(port, ch, position) as ws:
+                end()
+                if end == daemon.stop:
+                    assert ws.closed() == b""
+                else:
+                    assert ws.at_end()
+            refused = WebSocket(port, "/bitrix/subws/?CHANNEL_ID=" + ch)
+            assert refused.status == 502
+            refused.close()
+            daemon.start()
+            cases.publish(ch, b"%d" % n)
+            with tunnel(port, ch, position) as ws:
+                text = ws.text()
+            assert cases.texts(text) == [str(n)]
+            position = cases.last_frame(text)
+
     def test_nobody_there(self, front, daemon):
         """502 with the origin once, so that a page can read it."""
         daemon.stop()
@@ -73,42 +189,235 @@ class TestRestart(cases.Restart):
         assert a.header("Retry-After") == "1"
 
 
-class TestOtherFiles:
-    """They listen on the same ports: the first server has to go."""
+@pytest.fixture(scope="class")
+def alone(front):
+    """The other files listen on the same ports: the first server goes."""
+    front.stop()
+    yield
+    front.start()
 
-    @pytest.fixture(autouse=True, scope="class")
+
+@pytest.mark.usefixtures("alone")
+class TestMinimal:
+    """Few lines, and the paths of the built-in layout."""
+
+    @pytest.fixture(scope="class")
     @classmethod
-    def alone(cls, front):
-        front.stop()
-        yield
-        front.start()
+    def minimal(cls, certificate, daemon, alone):
+        server = conftest.shipped(certificate, "minimal.conf", [8893]).start()
+        yield server
+        server.stop()
 
-    def test_minimal(self, certificate, daemon):
-        """Three lines, and the paths of the built-in layout."""
-        server = conftest.nginx(certificate, "minimal.conf", [8893]).start()
+    @staticmethod
+    def publish(channel, body, **options):
+        return cases.ask("POST", 8893, "/bitrix/pub/?CHANNEL_ID=" + channel,
+                         body, **options).status
+
+    def test_poll(self, minimal, daemon):
         ch = cases.new_channel()
-        path = "/bitrix/pub/?CHANNEL_ID=" + ch
-        assert cases.ask("POST", 8893, path, b"one").status == 200
+        assert self.publish(ch, b"one") == 200
         a = cases.poll(ch + ".b1")
         cases.check_reader_headers(a)
         assert a.texts() == ["one"]
         reader = cases.Poll(daemon, ch)
-        assert cases.ask("POST", 8893, path, b"two").status == 200
+        assert self.publish(ch, b"two") == 200
         assert reader.answer().texts() == ["two"]
-        assert cases.ask("POST", 8893, path, b"x", connection=cases.connect(
-            8893, conftest.OUTSIDE)).status == 403
+        assert self.publish(ch, b"x", connection=cases.connect(
+            8893, conftest.OUTSIDE)) == 403
+
+    def test_websocket(self, minimal, daemon):
+        ch = cases.new_channel()
+        for n in range(3):
+            assert self.publish(ch, b"%d" % n) == 200
+        position = cases.poll(ch + ".b2").last_frame
+        with tunnel(8893, ch) as live, tunnel(8893, ch + ".b2") as ws:
+            assert cases.texts(ws.text()) == ["1"]
+            assert ws.text() == frame(ch, 3, 2, position)
+            assert self.publish(ch, b"3") == 200
+            assert cases.texts(ws.text()) == ["3"]
+            assert cases.texts(live.text()) == ["3"]
+        with tunnel(8893, ch, position) as ws:
+            assert cases.texts(ws.text()) == ["3"]
+
+
+@pytest.mark.usefixtures("alone")
+class Test034:
+    """bitrix-0.3.4.conf: the dialect of the oldest version."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def old(cls, certificate, daemon, alone):
+        server = conftest.shipped(certificate, "bitrix-0.3.4.conf",
+                                  [8893, 8894, 8895]).start()
+        yield server
         server.stop()
 
-    def test_0_3_4(self, certificate, daemon):
-        """nginx takes the file; the dialect is said to be missing."""
-        server = conftest.nginx(certificate, "bitrix-0.3.4.conf",
-                                [8893, 8894, 8895]).start()
-        for method, port, path in [
-                ("POST", 8895, "/bitrix/pub/?CHANNEL_ID=a"),
-                ("GET", 8893, "/bitrix/sub?CHANNEL_ID=a"),
-                ("GET", 8894, "/bitrix/sub?CHANNEL_ID=a")]:
-            a = cases.ask(method, port, path, b"x")
-            assert a.status == 501
-            assert "0.3.4" in a.header("X-Nginx-PushStream-Explain")
-        assert cases.ask("GET", 8893, "/").status == 403
+    @staticmethod
+    def frame(number, text, position):
+        when, tag = position
+        return ('#!NGINXNMS!#{"id":%d,"tag":"%s","time":"%s","text":%s}'
+                '#!NGINXNME!#' % (number, tag, when, text))
+
+    def test_publish(self, old):
+        """Numbers in quotes; a / is part of the id; no PUT."""
+        for ch in cases.new_channel(), "a/b":
+            a = cases.publish(ch, b"{}")
+            assert a.body.decode() == (
+                f'{{"channel": "{ch}", "published_messages": "1", '
+                '"stored_messages": "1", "subscribers": "0"}\r\n')
+            assert a.header("Content-Type") == "application/json"
+            assert a.header("Access-Control-Allow-Origin") == "*"
+            assert cases.pub("GET", ch).body == a.body
+            assert cases.pub("DELETE", ch).status == 200
+            assert cases.pub("GET", ch).status == 404
+        assert cases.pub("PUT", ch, b"x").status == 405
+        a = cases.pub("POST", "", b"x")
+        assert a.status == 400
+        assert (a.header("X-Nginx-PushStream-Explain") ==
+                "No channel id provided.")
+        outside = cases.connect(8893, conftest.OUTSIDE)
+        assert cases.ask("GET", 8893, "/", connection=outside).status == 403
+
+    @staticmethod
+    def check_headers(a):
+        for name in ("Access-Control-Allow-Origin",
+                     "Access-Control-Allow-Headers"):
+            assert len(a.all(name)) == 1, (name, a.headers)
+        assert a.header("Access-Control-Allow-Origin") == "*"
+
+    @pytest.mark.parametrize("port", [8893, 8894])
+    def test_poll(self, old, daemon, port):
+        """Everything without a position, a line end behind each message."""
+        ch = cases.new_channel()
+        for n in range(3):
+            cases.publish(ch, b"%d" % n)
+        a = cases.poll(ch, port=port)
+        found = a.positions()
+        assert a.body.decode() == "".join(
+            self.frame(n + 1, n, at) + "\r\n" for n, at in enumerate(found))
+        assert a.status == 200 and len(found) == 3
+        assert a.header("Content-Type") == "text/html; charset=utf-8"
+        assert a.position == found[2] and found[2][1].isdigit()
+        self.check_headers(a)
+        assert not a.all("Expires") and not a.all("Cache-Control")
+        # The time is the header's here, the tag the argument's.
+        for n, (when, tag) in enumerate(found[:2]):
+            a = cases.ask("GET", port,
+                          f"/bitrix/sub?CHANNEL_ID={ch}&tag={tag}",
+                          headers={"If-Modified-Since": when})
+            assert a.texts() == [str(m) for m in range(n + 1, 3)]
+        parked = daemon.status()["parked"]
+        c = cases.connect(port)
+        c.request("GET", f"/bitrix/sub?CHANNEL_ID={ch}&tag={found[2][1]}",
+                  headers={"If-Modified-Since": found[2][0]})
+        daemon.wait_for(parked=parked + 1)
+        cases.publish(ch, b"3")
+        a = cases.Answer(c.getresponse())
+        c.close()
+        assert a.body.decode() == self.frame(4, 3, a.last_frame) + "\r\n"
+        self.check_headers(a)
+
+    @pytest.mark.parametrize("port", [8893, 8894])
+    def test_poll_refused(self, old, port):
+        """A page can read that too."""
+        a = cases.poll(cases.new_channel(), port=port)
+        assert a.status == 403
+        self.check_headers(a)
+
+    @pytest.mark.parametrize("port", [8893, 8894])
+    def test_websocket(self, old, daemon, port):
+        """Live, or the last N; a refusal instead of a 101."""
+        ch = cases.new_channel()
+        for n in range(3):
+            cases.publish(ch, b"%d" % n)
+        found = cases.poll(ch).positions()
+        # This version looks at no position.
+        with tunnel(port, ch, found[0]) as live, \
+                tunnel(port, ch + ".b2") as ws:
+            assert ws.text().rstrip("\r\n") == self.frame(2, 1, found[1])
+            assert cases.texts(ws.text()) == ["2"]
+            cases.publish(ch, b"3")
+            assert cases.texts(ws.text()) == ["3"]
+            assert cases.texts(live.text()) == ["3"]
+            ws.send(CLOSE)
+            assert ws.closed() == b""
+        refused = WebSocket(port, "/bitrix/subws/?CHANNEL_ID=" +
+                            cases.new_channel())
+        assert refused.status == 403
+        refused.close()
+
+    @pytest.mark.parametrize("port", [8893, 8894])
+    def test_websocket_reload(self, old, daemon, port):
+        ch = cases.new_channel()
+        cases.publish(ch, b"old")
+        with tunnel(port, ch) as ws:
+            old.reload()
+            with tunnel(port, ch) as newcomer:
+                cases.publish(ch, b"new")
+                assert cases.texts(ws.text()) == ["new"]
+                assert cases.texts(newcomer.text()) == ["new"]
+
+
+# Streams by both gateways, with nothing said about buffering.
+STREAMS = """
+    server {
+        listen 127.0.0.1:8893;
+        location /fastcgi {
+            include fastcgi_params;
+            fastcgi_param push_stream_subscriber       $arg_mode;
+            fastcgi_param push_stream_channels_path    $arg_channel;
+            fastcgi_param push_stream_header_template  HEAD;
+            fastcgi_pass unix:/run/holdfast/fastcgi.sock;
+        }
+        location /scgi {
+            include scgi_params;
+            scgi_param push_stream_subscriber       $arg_mode;
+            scgi_param push_stream_channels_path    $arg_channel;
+            scgi_param push_stream_header_template  HEAD;
+            scgi_pass unix:/run/holdfast/scgi.sock;
+        }
+    }
+    server {
+        listen 127.0.0.1:8895;
+        location / {
+            include scgi_params;
+            scgi_param push_stream_publisher      admin;
+            scgi_param push_stream_channels_path  $arg_CHANNEL_ID;
+            scgi_pass unix:/run/holdfast/scgi.sock;
+        }
+    }
+"""
+
+
+@pytest.mark.usefixtures("alone")
+class TestStreams:
+    """Each piece arrives when it is published, not at the end: the test goes
+    on only when it is there."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def own(cls, certificate, daemon, alone):
+        server = conftest.nginx(certificate, "streams", STREAMS,
+                                [8893, 8895]).start()
+        yield server
         server.stop()
+
+    @pytest.mark.parametrize("gateway", ["fastcgi", "scgi"])
+    @pytest.mark.parametrize("mode, kind, head, piece", [
+        ("streaming", "text/plain", b"HEAD", b"%s"),
+        ("eventsource", "text/event-stream", b": HEAD\n", b"data: %s\n\n")])
+    def test_pieces(self, own, daemon, gateway, mode, kind, head, piece):
+        ch = cases.new_channel()
+        streams = daemon.status()["streams"]
+        with Stream(8893, f"/{gateway}?mode={mode}&channel={ch}") as s:
+            assert s.headers["content-type"].startswith(kind)
+            assert "x-accel-buffering" not in s.headers
+            s.expect(head)
+            for text in b"1", b"22", b"x" * 100000, b"3":
+                cases.publish(ch, text)
+                s.expect(piece % text)
+            # The end is told as well.
+            assert cases.pub("DELETE", ch).status == 200
+            s.expect(piece % b"Channel deleted")
+            s.expect_end()
+        daemon.wait_for(streams=streams)

@@ -79,8 +79,6 @@ see_in_steps(struct seen *s, const uint8_t *data, size_t size, size_t step)
 	fcgi_pairs_release(&s->pairs);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

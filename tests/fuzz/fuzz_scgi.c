@@ -64,8 +64,6 @@ check_same(const struct seen *a, const struct seen *b)
 	    memcmp(a->body.data, b->body.data, a->body.len) == 0);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -4,7 +4,10 @@
  *
  * A request is refused or handed over once, and then answered once or
  * abandoned once.  Requests with a body of odd length are parked and answered
- * later, or given up with their connection.
+ * later, or given up with their connection.  One with a parameter STREAM is
+ * answered in parts, more of them than the kernel takes at once, and ended
+ * when they are taken.  One that could be a tunnel becomes one, unless it
+ * has NO_TUNNEL: it hears its own bytes, and an exclamation mark ends it.
  */
 #ifndef TESTS_FUZZ_SESSION_H
 #define TESTS_FUZZ_SESSION_H
@@ -19,16 +22,16 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "fcgi/gateway.h"
+#include "tests/fuzz/check.h"
 
-#define CHECK(c) \
-	do { \
-		if (!(c)) \
-			abort(); \
-	} while (0)
+#define STREAM_PARTS 40
+#define SNDBUF 4608 /* the least there is */
 
 struct parked {
 	LIST_ENTRY(parked) link;
 	struct request *r;
+	bool streaming; /* has its head: not to be replied to */
+	bool held;	/* something sent had to wait */
 };
 
 static LIST_HEAD(, parked) all_parked = LIST_HEAD_INITIALIZER(all_parked);
@@ -58,23 +61,92 @@ unpark(struct parked *w)
 	return r;
 }
 
+static struct parked *
+park(struct request *r)
+{
+	struct parked *w = calloc(1, sizeof(*w));
+
+	CHECK(w != NULL && r->wait == NULL);
+	w->r = r;
+	r->wait = w;
+	LIST_INSERT_HEAD(&all_parked, w, link);
+	return w;
+}
+
+static void
+send_part(struct parked *w, const char *bytes, size_t len)
+{
+	struct payload *p = payload_new(bytes, len);
+
+	CHECK(p != NULL);
+	w->streaming = true;
+	w->r->ops->send(w->r, p);
+	payload_unref(&p);
+	w->held = w->r->ops->unsent(w->r) != 0;
+}
+
+static void
+end(struct parked *w)
+{
+	bool streaming = w->streaming;
+	struct request *r = unpark(w);
+
+	if (streaming)
+		r->ops->finish(r);
+	else
+		answer(r, "late", 4);
+}
+
+static void
+stream(struct parked *w)
+{
+	static const char part[1000];
+
+	for (size_t i = 0; i < STREAM_PARTS; i++)
+		send_part(w, part, sizeof(part) - i);
+}
+
 void
 api_handle(struct api *a, struct request *r)
 {
 	struct parked *w;
 
 	(void)a;
-	CHECK(r->wait == NULL);
-	if (r->body.len % 2 == 0) {
+	CHECK(r->wait == NULL && !r->tunnel);
+	if (r->upgrade && params_get(&r->params, "NO_TUNNEL").ptr == NULL) {
+		w = park(r);
+		r->tunnel = true;
+		send_part(w, "Status: 101\r\n\r\n", 15);
+	} else if (params_get(&r->params, "STREAM").ptr != NULL) {
+		stream(park(r));
+	} else if (r->body.len % 2 == 0) {
 		answer(r, r->params.raw.data, r->params.raw.len);
 		return;
+	} else {
+		(void)park(r);
 	}
-	w = malloc(sizeof(*w));
-	CHECK(w != NULL);
-	w->r = r;
-	r->wait = w;
-	LIST_INSERT_HEAD(&all_parked, w, link);
 	request_shed(r);
+}
+
+void
+api_tunnel(struct api *a, struct request *r, struct slice bytes)
+{
+	(void)a;
+	CHECK(r->wait != NULL && r->tunnel && bytes.len != 0);
+	send_part(r->wait, bytes.ptr, bytes.len);
+	if (memchr(bytes.ptr, '!', bytes.len) != NULL)
+		end(r->wait);
+}
+
+void
+api_drained(struct api *a, struct request *r)
+{
+	struct parked *w = r->wait;
+
+	(void)a;
+	CHECK(w != NULL && w->streaming && r->ops->unsent(r) == 0);
+	if (w->held && !r->tunnel)
+		end(w);
 }
 
 void
@@ -107,6 +179,8 @@ session_start(void)
 		.max_params = 4096,
 		.max_body = 4096,
 		.request_timeout_ms = 60000,
+		.max_unsent = 65536,
+		.max_unsent_ms = 60000,
 		.max_connections = 10,
 	};
 
@@ -145,14 +219,16 @@ static void
 session_run(
     enum gateway_kind kind, const uint8_t *data, size_t size, size_t cut)
 {
-	int fds[2];
+	int fds[2], sndbuf = SNDBUF;
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
+	CHECK(setsockopt(
+		  fds[0], SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf)) == 0);
 	gateway_accept(gateway, fds[0], kind, false);
 	session_send(fds[1], data, cut);
 	session_send(fds[1], data + cut, size - cut);
 	if (cut % 2 != 0 && !LIST_EMPTY(&all_parked))
-		answer(unpark(LIST_FIRST(&all_parked)), "late", 4);
+		end(LIST_FIRST(&all_parked));
 	turn();
 	/* Closing alone takes effect later if somebody, lsof for one, just
 	 * looks at our descriptors. */

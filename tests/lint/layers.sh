@@ -34,11 +34,13 @@ floor auth	'auth/ base/'
 floor api	'api/ push/ store/ auth/ base/'
 floor fcgi	'fcgi/ api/ push/ store/ auth/ base/'
 floor daemon	'daemon/ fcgi/ api/ push/ store/ auth/ base/'
-floor ctl	'ctl/ base/'
+# The table of settings is data: `holdfastctl convert` takes names from it.
+floor ctl	'ctl/ base/ api/settings\.tbl"'
 
 library 'event2/|event\.h'	'fcgi/|daemon/|auth/tls\.'
 library 'openssl/'		'auth/'
 library 'sqlite3\.h'		'store/'
+library 'pcre2\.h'		'api/padding\.'
 library 'confuse\.h'		'daemon/'
 library 'fastcgi\.h'		'fcgi/'
 

@@ -326,8 +326,9 @@ def test_bitrix_refusals(daemon, gateway):
             assert a.status == 400 and a.body == b""
         a = location.ask("GET", None, query=f"CHANNEL_ID={ID}&callback=")
         assert a.status != 400
+    # No handshake.
     assert bitrix(daemon, gateway, "subws/").ask(
-        "GET", None, query="CHANNEL_ID=" + ID).status == 501
+        "GET", None, query="CHANNEL_ID=" + ID).status == 400
     for path in "pub", "other", "":
         assert bitrix(daemon, gateway, path).ask(
             "POST", None, b"x", query="CHANNEL_ID=" + ID).status == 404

@@ -181,13 +181,6 @@ def test_mode_by_header(poll, location, header, waits):
         assert poll.get(new_channel(), **fields).status == 304
 
 
-@pytest.mark.parametrize("mode", ["", "streaming", "eventsource",
-                                  "websocket"])
-def test_modes_of_a_later_version(poll, mode):
-    """Known, and said to be missing."""
-    a = poll.but(subscriber=mode).get(new_channel())
-    assert a.status == 501 and "not served" in a.header(EXPLAIN)
-
 
 def test_no_pipelining_of_messages(wait, pub):
     """A publish to two channels of a reader gives it the first; its position

@@ -103,8 +103,12 @@ fake_list_drop(struct fake_list *l)
 {
 	struct store_op *op;
 
-	while ((op = fake_list_take(l)) != NULL)
+	while ((op = fake_list_take(l)) != NULL) {
+		/* What the hub remembers of a deletion goes with the kill. */
+		if (op->kind == STORE_DROP)
+			free(op->caller);
 		store_op_free(&op);
+	}
 }
 
 static void
@@ -300,30 +304,29 @@ fake_transact(struct store *s, size_t n, int err)
 		fake_reserve(s);
 }
 
+/* Does the want begin at this row?  If so, *begin says after what. */
 static bool
-fake_wanted(const struct store_want *w, const struct fake_row *r,
-    uint32_t newer, bool *open)
+fake_begins(const struct store_want *w, const struct fake_row *r,
+    uint32_t newer, uint64_t *begin)
 {
 	struct slice id = msg_event_id(r->msg);
 
-	if (w->last != 0)
+	if (w->last != 0) {
+		*begin = r->cursor - 1;
 		return newer < w->last;
-	if (*open)
-		return true;
+	}
 	if (w->by_position && r->cursor > w->after) {
-		*open = true;
+		*begin = w->after;
 		return true;
 	}
-	if (w->by_event_id && id.len != 0 && id.len == w->event_id.len &&
-	    memcmp(id.ptr, w->event_id.ptr, id.len) == 0)
-		*open = true;
-	return false;
+	*begin = r->cursor;
+	return w->by_event_id && id.len != 0 && slice_equal(id, w->event_id);
 }
 
 static void
 fake_find(struct store *s, struct store_read *r, uint32_t want)
 {
-	const struct store_want *w = &r->wants[want];
+	struct store_want *w = &r->wants[want];
 	uint32_t newer = 0;
 	bool open = false;
 
@@ -336,11 +339,14 @@ fake_find(struct store *s, struct store_read *r, uint32_t want)
 		if (row->channel != w->channel || row->cursor > r->upto)
 			continue;
 		newer--;
-		if (fake_wanted(w, row, newer, &open))
+		open = open || fake_begins(w, row, newer, &w->begin);
+		if (open && row->cursor > w->begin)
 			r->found[r->n_found++] =
 			    (struct store_found){ msg_ref(row->msg),
 				    row->cursor, row->id, want };
 	}
+	if (!open)
+		w->begin = r->upto;
 }
 
 /* The newest of what was found, by cursor, goes first when it is too much. */

@@ -17,6 +17,7 @@
 
 struct world {
 	struct endpoints endpoints;
+	uint64_t renders;
 	struct layout *layout;
 	struct query query;
 	struct request request;
@@ -30,7 +31,7 @@ setup(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 
 	assert_non_null(w);
-	endpoints_init(&w->endpoints);
+	endpoints_init(&w->endpoints, &w->renders);
 	w->layout = layout_new();
 	assert_non_null(w->layout);
 	request_init(&w->request, NULL, 65536, 0, NULL);

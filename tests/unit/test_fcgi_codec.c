@@ -258,6 +258,8 @@ test_small_records(void **state)
 		2, 0, 0, 0 };
 	static const uint8_t unknown[] = { 1, 11, 0, 0, 0, 8, 0, 0, 77, 0, 0, 0,
 		0, 0, 0, 0 };
+	static const uint8_t finish[] = { 1, 6, 0x12, 0x34, 0, 0, 0, 0, 1, 3,
+		0x12, 0x34, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
 	static const char values[] = "\1\12\0\0\0\44\0\0"
 				     "\16\2"
 				     "FCGI_MAX_CONNS42"
@@ -269,6 +271,8 @@ test_small_records(void **state)
 	(void)state;
 	fcgi_put_end(out, 0x1234, FCGI_OVERLOADED);
 	assert_memory_equal(out, end, sizeof(end));
+	fcgi_put_finish(out, 0x1234);
+	assert_memory_equal(out, finish, sizeof(finish));
 	fcgi_put_unknown(out, 77);
 	assert_memory_equal(out, unknown, sizeof(unknown));
 	len = fcgi_put_values(
@@ -282,26 +286,49 @@ test_small_records(void **state)
 	assert_true(len <= sizeof(out));
 }
 
-/* The stream from `off` on, by as many calls as it takes. */
+/* The stream from `off` on, by as many writes as it takes. */
 static size_t
-gather(struct slice answer, size_t off, char *out)
+gather(struct slice answer, enum fcgi_shape shape, size_t off, char *out)
 {
-	size_t size = fcgi_answer_size(answer.len), at = off;
-	struct iovec iov[FCGI_IOV_MAX];
-	struct fcgi_frames frames;
-	int i, n;
+	size_t size = fcgi_answer_size(answer.len, shape), at = off;
+	struct fcgi_frames f;
+	bool all = false;
 
 	while (at < size) {
-		n = fcgi_answer_iov(&frames, 0x102, answer, at, iov);
-		assert_in_range(n, 1, FCGI_IOV_MAX);
-		for (i = 0; i < n; i++) {
-			assert_true(iov[i].iov_len != 0);
-			memcpy(out + at - off, iov[i].iov_base, iov[i].iov_len);
-			at += iov[i].iov_len;
+		assert_false(all);
+		fcgi_frames_init(&f);
+		all = fcgi_frames_add(&f, 0x102, shape, answer, at);
+		assert_in_range(f.n, 1, COUNT_OF(f.iov));
+		for (unsigned i = 0; i < f.n; i++) {
+			assert_true(f.iov[i].iov_len != 0);
+			memcpy(out + at - off, f.iov[i].iov_base,
+			    f.iov[i].iov_len);
+			at += f.iov[i].iov_len;
 		}
 	}
+	assert_true(all || size == off);
 	assert_int_equal(at, size);
 	return at - off;
+}
+
+/* The records say what was asked for, and nothing else. */
+static void
+check_records(struct slice in, struct slice answer, enum fcgi_shape shape)
+{
+	struct fcgi_reader r = { .have = 0 };
+	struct fcgi_piece p = { .type = 0 };
+	size_t got = 0;
+
+	while (fcgi_read(&r, &in, &p) == CODEC_DONE && p.type == FCGI_STDOUT) {
+		assert_int_equal(p.id, 0x102);
+		assert_memory_equal(
+		    p.content.ptr, answer.ptr + got, p.content.len);
+		got += p.content.len;
+		p.type = 0;
+	}
+	assert_int_equal(got, answer.len);
+	assert_int_equal(p.type, shape == FCGI_WHOLE ? FCGI_END_REQUEST : 0);
+	assert_int_equal(in.len, 0);
 }
 
 /* A partial write may end at any byte: going on there gives the same bytes. */
@@ -311,7 +338,7 @@ test_answer_at_any_offset(void **state)
 	static const size_t lens[] = { 0, 1, 7, FCGI_CONTENT_MAX - 1,
 		FCGI_CONTENT_MAX, FCGI_CONTENT_MAX + 1, 2 * FCGI_CONTENT_MAX,
 		40 * FCGI_CONTENT_MAX + 3 };
-	size_t max = fcgi_answer_size(lens[COUNT_OF(lens) - 1]);
+	size_t max = fcgi_answer_size(lens[COUNT_OF(lens) - 1], FCGI_WHOLE);
 	char *data = malloc(max), *whole = malloc(max), *part = malloc(max);
 	size_t i, off, size;
 
@@ -319,34 +346,58 @@ test_answer_at_any_offset(void **state)
 	assert_true(data != NULL && whole != NULL && part != NULL);
 	for (i = 0; i < max; i++)
 		data[i] = (char)(i * 7 + i / 251);
-	for (i = 0; i < COUNT_OF(lens); i++) {
-		struct slice answer = { data, lens[i] };
-		struct fcgi_reader r = { .have = 0 };
-		struct fcgi_piece p = { .type = 0 };
-		struct slice in;
-		size_t got = 0;
+	for (i = 0; i < 2 * COUNT_OF(lens); i++) {
+		struct slice answer = { data, lens[i / 2] };
+		enum fcgi_shape shape = i % 2 != 0 ? FCGI_WHOLE : FCGI_PART;
 
-		size = gather(answer, 0, whole);
-		in = (struct slice){ whole, size };
-		while (fcgi_read(&r, &in, &p) == CODEC_DONE &&
-		    p.type == FCGI_STDOUT) {
-			assert_int_equal(p.id, 0x102);
-			assert_memory_equal(
-			    p.content.ptr, data + got, p.content.len);
-			got += p.content.len;
-		}
-		assert_int_equal(got, lens[i]);
-		assert_int_equal(p.type, FCGI_END_REQUEST);
-		assert_int_equal(in.len, 0);
+		size = gather(answer, shape, 0, whole);
+		check_records((struct slice){ whole, size }, answer, shape);
 		for (off = 0; off < size;
 		     off += off % 65536 < 20 || size - off < 40 ? 1 : 4093) {
-			assert_int_equal(gather(answer, off, part), size - off);
+			assert_int_equal(
+			    gather(answer, shape, off, part), size - off);
 			assert_memory_equal(part, whole + off, size - off);
 		}
 	}
 	free(data);
 	free(whole);
 	free(part);
+}
+
+/* Many small ones share a write, up to as many as there is room for. */
+static void
+test_frames_shared(void **state)
+{
+	static const char one[] = "\1\6\0\1\0\2\0\0ab";
+	static const char end[] = "\1\3\0\1\0\10\0\0\0\0\0\0\0\0\0\0";
+	char *large = calloc(FCGI_FRAMES_MAX, FCGI_CONTENT_MAX);
+	struct slice ab = { "ab", 2 };
+	struct fcgi_frames f;
+	unsigned i;
+
+	(void)state;
+	assert_non_null(large);
+	fcgi_frames_init(&f);
+	for (i = 0; i < FCGI_FRAMES_MAX; i++)
+		assert_true(fcgi_frames_add(&f, 1, FCGI_WHOLE, ab, 0));
+	assert_int_equal(f.n, COUNT_OF(f.iov));
+	for (i = 0; i < FCGI_FRAMES_MAX; i++) {
+		const struct iovec *iov = &f.iov[(size_t)i * 3];
+
+		assert_memory_equal(iov[0].iov_base, one, FCGI_HEADER_LEN);
+		assert_memory_equal(iov[1].iov_base, "ab", 2);
+		assert_memory_equal(iov[2].iov_base, end, FCGI_END_LEN);
+	}
+	fcgi_frames_init(&f);
+	fcgi_frames_add_raw(&f, ab);
+	assert_true(fcgi_frames_add(&f, 1, FCGI_PART, ab, 9));
+	assert_int_equal(f.n, 2);
+	assert_int_equal(f.iov[1].iov_len, 1);
+	assert_false(fcgi_frames_add(&f, 1, FCGI_PART,
+	    (struct slice){ large, (size_t)FCGI_FRAMES_MAX * FCGI_CONTENT_MAX },
+	    0));
+	assert_true(f.n <= COUNT_OF(f.iov));
+	free(large);
 }
 
 int
@@ -361,6 +412,7 @@ main(void)
 		cmocka_unit_test(test_pair_at_the_bound),
 		cmocka_unit_test(test_small_records),
 		cmocka_unit_test(test_answer_at_any_offset),
+		cmocka_unit_test(test_frames_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

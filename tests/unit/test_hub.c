@@ -69,12 +69,12 @@ on_empty(void *sess, uint64_t position)
 }
 
 static void
-on_deleted(
-    void *sess, const struct channel *c, struct slice text, uint64_t position)
+on_deleted(void *sess, const struct channel *c, struct slice text,
+    uint64_t position, bool last)
 {
 	struct reader *r = sess;
 
-	assert_true(c->deleted);
+	assert_true(c->deleted && last);
 	assert_true(text.len < sizeof(r->deleted_text));
 	r->calls++;
 	r->sub = NULL;
@@ -231,8 +231,16 @@ try_join(struct world *w, struct reader *r, const char *names,
 		names += len;
 	}
 	memset(r, 0, sizeof(*r));
-	return hub_subscribe(
-	    w->hub, c, backtracks, n, pos, wait, deadline_ms, &ops, r, &r->sub);
+	return hub_subscribe(w->hub,
+	    &(struct sub_request){ .channels = c,
+		.backtracks = backtracks,
+		.n = n,
+		.pos = *pos,
+		.kind = wait ? SUB_LONG_POLL : SUB_POLL,
+		.deadline_ms = deadline_ms,
+		.ops = &ops,
+		.sess = r },
+	    &r->sub);
 }
 
 static void
@@ -269,14 +277,17 @@ on_deliver(void *sess, const struct delivery *d, size_t n, uint64_t position)
 		    r->texts, msg_text(d[i].msg).ptr, msg_text(d[i].msg).len);
 	}
 	if (r->rejoins != NULL) {
-		struct sub_position pos = { .by_position = true,
-			.after = position };
 		uint32_t none = 0;
+		struct sub_request again = { .channels = &r->rejoins_channel,
+			.backtracks = &none,
+			.n = 1,
+			.pos = { .by_position = true, .after = position },
+			.kind = SUB_LONG_POLL,
+			.deadline_ms = FOR_EVER,
+			.ops = &ops,
+			.sess = r };
 
-		assert_int_equal(
-		    hub_subscribe(r->rejoins, &r->rejoins_channel, &none, 1,
-			&pos, true, FOR_EVER, &ops, r, &r->sub),
-		    0);
+		assert_int_equal(hub_subscribe(r->rejoins, &again, &r->sub), 0);
 	}
 }
 
@@ -1158,8 +1169,8 @@ test_delete_fails_and_the_name_is_taken(void **state)
 	assert_string_equal(r.texts, "new");
 }
 
-/* Two failures in a row, and a channel of the name in between that was kept
- * and deleted: the one that is put back can still be published to. */
+/* It failed, and a channel that had its name meanwhile has taken its row and
+ * was deleted too: it ends, and the name is free. */
 static void
 test_delete_fails_and_the_row_is_gone(void **state)
 {
@@ -1174,8 +1185,13 @@ test_delete_fails_and_the_row_is_gone(void **state)
 	fake_settle(w->store);
 	assert_int_equal(p.err, ERR_IO);
 	assert_int_equal(again.err, 0);
+	/* Its number is the store's to purge: nobody publishes to it again. */
+	assert_null(hub_find(w->hub, S("a")));
+	assert_int_equal(w->stats.channels, 0);
 	stored(w, "a", "next");
 	assert_int_equal(w->store->n_rows, 1);
+	assert_int_equal(channel(w, "a")->number, 3);
+	assert_int_equal(w->stats.stored_messages, 1);
 }
 
 /* The replay of the other channel was not finished: the position must not be

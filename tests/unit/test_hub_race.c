@@ -5,7 +5,9 @@
  * between a kill and the client's next poll a message can slip through, or
  * come twice.  Random orders of all that can happen are played against a
  * scripted store, and each reader is held to its last position: whoever comes
- * back with that sees every kept message once, in order.
+ * back with that sees every kept message once, in order.  Half of the readers
+ * are streams: theirs is what they were told last, over slices, stalls,
+ * overruns and deletions, until they leave or their connection breaks.
  *
  * A failure prints the number of its run: `test_hub_race NUMBER` repeats it.
  */
@@ -27,7 +29,8 @@
 #define FIRST_S 1000000
 #define NEVER UINT64_MAX
 
-/* A client that comes back with its last position, again and again. */
+/* A client that comes back with its last position, again and again.  Of a
+ * stream it reads no channel any more that was deleted under it. */
 struct reader {
 	struct sim *sim;
 	uint32_t bit;
@@ -38,6 +41,10 @@ struct reader {
 	uint64_t start; /* it is owed what is newer */
 	uint64_t asked; /* its position when it came */
 	struct sub *sub;
+	bool stream;
+	bool by_cursor;
+	bool stalled; /* it said that it was not ready */
+	bool broken;  /* a stream's connection: nothing arrives */
 };
 
 struct sim {
@@ -56,7 +63,8 @@ struct sim {
 	struct hub_wait waits[64];	/* of those; home NULL: free */
 };
 
-static uint64_t totals[4]; /* messages, replays, empty, restarts */
+static uint64_t totals[4];	  /* messages, replays, empty, restarts */
+static uint64_t stream_totals[4]; /* messages, stalls, overruns, pings */
 
 #define CHECK(sim, truth) \
 	do { \
@@ -146,14 +154,20 @@ on_deliver(void *sess, const struct delivery *d, size_t n, uint64_t position)
 {
 	struct reader *r = sess;
 
-	r->sub = NULL;
+	if (!r->stream)
+		r->sub = NULL;
 	totals[0] += n;
-	if (pick(r->sim, 16) == 0)
+	stream_totals[0] += r->stream ? n : 0;
+	if (r->broken || pick(r->sim, 16) == 0) {
+		r->broken = r->stream;
 		return; /* the answer was lost on its way */
+	}
 	CHECK(r->sim, n >= 1);
 	for (size_t i = 0; i < n; i++) {
 		see(r, &d[i]);
 		CHECK(r->sim, d[i].cursor <= position);
+		CHECK(r->sim,
+		    i == 0 || !r->by_cursor || d[i].cursor > d[i - 1].cursor);
 	}
 	take_position(r, position);
 	check_nothing_lost(r, position);
@@ -166,21 +180,41 @@ on_empty(void *sess, uint64_t position)
 
 	r->sub = NULL;
 	totals[2]++;
+	if (r->broken)
+		return;
 	take_position(r, position);
 	check_nothing_lost(r, position);
 }
 
 static void
-on_deleted(
-    void *sess, const struct channel *c, struct slice text, uint64_t position)
+forget_name(struct reader *r, int name)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->n; i++) {
+		if (r->names[i] != name)
+			r->names[n++] = r->names[i];
+	}
+	r->n = n;
+}
+
+static void
+on_deleted(void *sess, const struct channel *c, struct slice text,
+    uint64_t position, bool last)
 {
 	struct reader *r = sess;
 
-	r->sub = NULL;
 	CHECK(r->sim, r->sim->doomed[c->number]);
 	CHECK(r->sim, slice_is(text, "bye"));
-	take_position(r, position);
-	check_nothing_lost(r, position);
+	if (!r->broken) {
+		take_position(r, position);
+		check_nothing_lost(r, position);
+	}
+	CHECK(r->sim, last == (!r->stream || r->n == 1));
+	if (last)
+		r->sub = NULL;
+	else
+		forget_name(r, r->sim->name_of[c->number]);
 }
 
 static void
@@ -192,12 +226,34 @@ on_failed(void *sess, int err)
 	CHECK(r->sim, err == ERR_IO);
 }
 
+static bool
+on_ready(void *sess)
+{
+	struct reader *r = sess;
+
+	CHECK(r->sim, r->stream && r->sub != NULL && !r->stalled);
+	r->stalled = pick(r->sim, 2) == 0;
+	stream_totals[1] += r->stalled;
+	return !r->stalled;
+}
+
+static void
+on_ping(void *sess)
+{
+	struct reader *r = sess;
+
+	CHECK(r->sim, r->stream && r->sub != NULL && !r->stalled);
+	stream_totals[3]++;
+}
+
 static const struct sub_ops ops = {
 	.name = "test",
 	.deliver = on_deliver,
 	.empty = on_empty,
 	.deleted = on_deleted,
 	.failed = on_failed,
+	.ready = on_ready,
+	.ping = on_ping,
 };
 
 static void
@@ -251,6 +307,7 @@ start(struct sim *m)
 
 	memset(&m->stats, 0, sizeof(m->stats));
 	assert_int_equal(hub_new(m->store, &m->stats, &m->hub), 0);
+	m->hub->backlog_messages = 2;
 	m->store->done_f = hub_store_done;
 	m->store->done_arg = m->hub;
 	hub_time(m);
@@ -284,18 +341,28 @@ join(struct sim *m, struct reader *r, bool wait)
 {
 	struct channel *c[NAMES];
 	uint32_t backtracks[NAMES] = { 0 };
-	struct sub_position pos = { .by_position = r->has_position,
-		.after = r->position };
-	uint64_t deadline = pick(m, 4) == 0 ? NEVER : m->now_ms + pick(m, 3000);
+	struct sub_request req = { .channels = c,
+		.backtracks = backtracks,
+		.n = r->n,
+		.pos = { .by_position = r->has_position, .after = r->position },
+		.kind = !wait	? SUB_POLL
+		    : r->stream ? SUB_STREAM
+				: SUB_LONG_POLL,
+		.by_cursor = r->by_cursor,
+		.ping_ms = pick(m, 2) == 0 ? 0 : 1 + pick(m, 2000),
+		.ops = &ops,
+		.sess = r };
 	int rc;
+
+	r->stalled = r->broken = false;
 
 	for (uint32_t i = 0; i < r->n; i++)
 		c[i] = open_channel(m, r->names[i]);
 	if (!r->has_position)
 		r->start = m->hub->committed;
 	r->asked = r->has_position ? r->position : r->start;
-	rc = hub_subscribe(m->hub, c, backtracks, r->n, &pos, wait, deadline,
-	    &ops, r, &r->sub);
+	req.deadline_ms = pick(m, 4) == 0 ? NEVER : m->now_ms + pick(m, 3000);
+	rc = hub_subscribe(m->hub, &req, &r->sub);
 	CHECK(m, rc == 0 || (rc == HUB_NOTHING && !wait));
 	return rc;
 }
@@ -305,10 +372,14 @@ step_reader(struct sim *m)
 {
 	struct reader *r = &m->readers[pick(m, READERS)];
 
-	if (r->sub == NULL)
-		(void)join(m, r, pick(m, 6) != 0);
-	else if (pick(m, 3) == 0)
+	if (r->sub == NULL) {
+		(void)join(m, r, r->stream || pick(m, 6) != 0);
+	} else if (r->stalled && pick(m, 3) != 0) {
+		r->stalled = false;
+		hub_resume(m->hub, r->sub);
+	} else if (r->broken || pick(m, r->stream ? 8 : 3) == 0) {
 		hub_unsubscribe(m->hub, &r->sub);
+	}
 }
 
 static void
@@ -347,6 +418,7 @@ static void
 step_kill(struct sim *m)
 {
 	totals[3]++;
+	stream_totals[2] += m->stats.stream_overruns;
 	fake_forget_work(m->store);
 	hub_free(&m->hub);
 	for (size_t i = 0; i < READERS; i++)
@@ -403,6 +475,22 @@ step(struct sim *m)
 	}
 }
 
+/* A stream that nothing holds up, and whose time is not over, has heard
+ * everything by itself. */
+static void
+last_of_stream(struct sim *m, struct reader *r)
+{
+	hub_tick(m->hub);
+	while (r->sub != NULL && r->stalled) {
+		r->stalled = false;
+		hub_resume(m->hub, r->sub);
+		fake_settle(m->store);
+		hub_tick(m->hub);
+	}
+	if (r->sub != NULL && r->stream && !r->broken)
+		check_nothing_lost(r, m->hub->committed);
+}
+
 /* Everybody comes once more, until there is nothing newer. */
 static void
 last_round(struct sim *m)
@@ -414,6 +502,7 @@ last_round(struct sim *m)
 	for (size_t i = 0; i < READERS; i++) {
 		struct reader *r = &m->readers[i];
 
+		last_of_stream(m, r);
 		if (r->sub != NULL)
 			hub_unsubscribe(m->hub, &r->sub);
 		while (join(m, r, false) == 0) {
@@ -423,6 +512,7 @@ last_round(struct sim *m)
 		check_nothing_lost(r, NEVER);
 	}
 	CHECK(m, m->stats.subscribers == 0);
+	stream_totals[2] += m->stats.stream_overruns;
 }
 
 static void
@@ -441,6 +531,8 @@ play(uint64_t run)
 		r->bit = UINT32_C(1) << i;
 		/* Some begin at the very first message, some at "now". */
 		r->has_position = pick(&m, 2) == 0;
+		r->stream = pick(&m, 2) == 0;
+		r->by_cursor = pick(&m, 2) == 0;
 		r->n = 1 + pick(&m, NAMES);
 		r->names[0] = (int)pick(&m, NAMES);
 		for (uint32_t k = 1; k < r->n; k++)
@@ -474,6 +566,10 @@ test_no_message_is_lost_or_sent_twice(void **state)
 	print_message("# %" PRIu64 " messages delivered, %" PRIu64 " last "
 		      "polls, %" PRIu64 " empty answers, %" PRIu64 " kills\n",
 	    totals[0], totals[1], totals[2], totals[3]);
+	print_message("# streams: %" PRIu64 " messages, %" PRIu64
+		      " stalls, %" PRIu64 " overruns, %" PRIu64 " pings\n",
+	    stream_totals[0], stream_totals[1], stream_totals[2],
+	    stream_totals[3]);
 }
 
 int

@@ -92,6 +92,22 @@ test_bytes(void **state)
 	assert_true(slice_is(path.item[1].id, "\xff"));
 }
 
+/* 0.3.4's publishers and statistics: slashes and all are the id. */
+static void
+test_single(void **state)
+{
+	static const char text[] = "/a.b3/b\0/.b1";
+
+	(void)state;
+	path_single((struct slice){ text, sizeof(text) - 1 }, &path);
+	assert_int_equal(path.n, 1);
+	assert_ptr_equal(path.item[0].id.ptr, text);
+	assert_int_equal(path.item[0].id.len, sizeof(text) - 1);
+	assert_int_equal(path.item[0].backtrack, 0);
+	path_single((struct slice){ text, 0 }, &path);
+	assert_int_equal(path.n, 0);
+}
+
 /* A request names at most so many channels, and then hears about it. */
 static void
 test_too_many(void **state)
@@ -190,6 +206,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grammar),
 		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_single),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_decoding),
 		cmocka_unit_test(test_decoding_appends),

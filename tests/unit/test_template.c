@@ -105,6 +105,18 @@ test_what_is_no_placeholder(void **state)
 	    S("hi ~tag~ \"x\"hi ~tag~ \"x\""));
 }
 
+/* Not given: nothing stands there. */
+static void
+test_absent(void **state)
+{
+	struct template_values v = values;
+
+	(void)state;
+	v.event_id = v.event_type = v.channel = (struct slice){ NULL, 0 };
+	assert_renders("<~event-id~|~event-type~|~channel~|~tag~>",
+	    COMPAT_0_6_0, &v, S("<|||1>"));
+}
+
 /* Bodies are bytes. */
 static void
 test_binary(void **state)
@@ -139,6 +151,7 @@ main(void)
 		cmocka_unit_test(test_special_messages),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_what_is_no_placeholder),
+		cmocka_unit_test(test_absent),
 		cmocka_unit_test(test_binary),
 		cmocka_unit_test(test_bound),
 	};

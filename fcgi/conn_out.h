@@ -1,0 +1,47 @@
+/*
+ * fcgi/conn_out.h - what waits to be written on a connection, in order.
+ *
+ * Owner: the connection.  Thread: loop.  Sizes are bytes on the wire.
+ */
+#ifndef FCGI_CONN_OUT_H
+#define FCGI_CONN_OUT_H
+
+#include "base/base.h"
+
+#include <sys/queue.h>
+
+#include "base/payload.h"
+
+struct out_item {
+	STAILQ_ENTRY(out_item) link;
+	struct payload *payload;
+	size_t off;	   /* bytes written, heads included */
+	uint64_t since_ms; /* a part is kept; monotonic */
+	uint16_t id;	   /* of a FastCGI request; 0: bytes as they are */
+	bool part;	   /* of a streaming answer */
+};
+
+struct out {
+	STAILQ_HEAD(, out_item) items;
+	unsigned count;
+	unsigned parts; /* of count */
+	size_t bytes;
+	size_t part_bytes; /* of bytes */
+};
+
+void out_init(struct out *o);
+void out_clear(struct out *o);
+
+/* Write an item that is in no queue; ERR_AGAIN when the kernel takes no more
+ * (it->off says how far it came), or ERR_SYSTEM. */
+int out_item_write(struct out_item *it, int fd) MUST_CHECK;
+/* Keep a copy that has its own reference.  ERR_NOMEM. */
+int out_keep(struct out *o, const struct out_item *it) MUST_CHECK;
+/* Write what was kept; ERR_AGAIN when some is left, or ERR_SYSTEM. */
+int out_write(struct out *o, int fd) MUST_CHECK;
+
+/* May this part wait, when parts have max bytes?  The first may always. */
+bool out_has_room(const struct out *o, const struct out_item *it, size_t max);
+const struct out_item *out_oldest_part(const struct out *o); /* or NULL */
+
+#endif

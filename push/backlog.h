@@ -1,0 +1,33 @@
+/*
+ * push/backlog.h - live messages that wait for a replay to end, in order.
+ *
+ * Each holds a reference of its message.  One has its place in the struct, so
+ * the first always fits, whatever its size.  Owner: a reading (replay.c).
+ * Thread: loop.
+ */
+#ifndef PUSH_BACKLOG_H
+#define PUSH_BACKLOG_H
+
+#include "push/sub.h"
+
+struct backlog {
+	struct delivery *at;
+	uint32_t n, room;
+	size_t bytes; /* of texts */
+	struct delivery first;
+};
+
+void backlog_init(struct backlog *b); /* it may not be moved then */
+void backlog_release(struct backlog *b);
+void backlog_clear(struct backlog *b);
+
+/* False: it would be more than max_messages or max_bytes, or there is no
+ * memory; nothing was changed. */
+bool backlog_add(struct backlog *b, const struct delivery *d,
+    uint32_t max_messages, size_t max_bytes) MUST_CHECK;
+
+/* Keep only what `stays` says of. */
+typedef bool backlog_stays_f(const void *arg, const struct delivery *d);
+void backlog_filter(struct backlog *b, backlog_stays_f *stays, const void *arg);
+
+#endif

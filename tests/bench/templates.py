@@ -1,0 +1,170 @@
+"""What the rig writes down: the configurations of nginx and Holdfast, and the
+requests that clients send to nginx."""
+import random
+
+CHANNEL = "@" * 32  # the clients' mark for "a channel's name here"
+PUBLISH_PATH = "/bitrix/pub/?CHANNEL_ID="
+POLL_PATH = "/bitrix/sub/?CHANNEL_ID="
+LIVE_PATH = "/live/?CHANNEL_ID="
+WS_PATH = "/bitrix/subws/?CHANNEL_ID="
+SSE_PATH = "/sse/?CHANNEL_ID="
+
+NGINX_CONF = """\
+worker_processes 1;
+worker_rlimit_nofile %(files)d;
+daemon off;
+%(user)s
+pid nginx.pid;
+error_log error.log warn;
+events { worker_connections %(connections)d; }
+http {
+    access_log off;
+    keepalive_timeout 600s;
+    keepalive_requests 1000000000;
+    client_body_temp_path tmp;
+    fastcgi_temp_path tmp;
+    proxy_temp_path tmp;
+    scgi_temp_path tmp;
+    uwsgi_temp_path tmp;
+    server {
+        listen 127.0.0.1:%(return_port)d backlog=4096;
+        location / { return 200 "%(return_body)s"; }
+    }
+%(sides)s}
+"""
+
+# The publisher's and the subscribers' locations of the Bitrix layout, and an
+# EventSource; with a publisher of its own for those who read streams.
+NGINX_SIDE = """\
+    upstream %(name)s {
+        server unix:%(socket)s;
+        keepalive 64;
+        keepalive_requests 1000000000;
+    }
+    server {
+        listen 127.0.0.1:%(port)d backlog=4096;
+        location ^~ /bitrix/pub/ {
+            fastcgi_pass %(name)s;
+            fastcgi_keep_conn on;
+            fastcgi_ignore_client_abort on;
+            include %(params)s;
+            fastcgi_param push_stream_publisher admin;
+            fastcgi_param push_stream_channels_path $arg_CHANNEL_ID;
+            fastcgi_param push_stream_store_messages on;
+            allow 127.0.0.0/8;
+            deny all;
+        }
+        location ^~ /bitrix/sub {
+            if ($arg_callback) { return 400; }
+            fastcgi_pass unix:%(socket)s;
+            include %(params)s;
+            fastcgi_param push_stream_subscriber long-polling;
+            fastcgi_param push_stream_allowed_origins "*";
+            fastcgi_param push_stream_channels_path $arg_CHANNEL_ID;
+            fastcgi_param push_stream_last_received_message_tag $arg_tag;
+            fastcgi_param push_stream_last_received_message_time
+                $arg_time if_not_empty;
+            fastcgi_param push_stream_longpolling_connection_ttl 40;
+            fastcgi_param push_stream_authorized_channels_only on;
+            fastcgi_param push_stream_message_template '%(template)s';
+        }
+        location ^~ /live/ {
+            fastcgi_pass %(name)s;
+            fastcgi_keep_conn on;
+            include %(params)s;
+            fastcgi_param push_stream_publisher admin;
+            fastcgi_param push_stream_channels_path $arg_CHANNEL_ID;
+            fastcgi_param push_stream_store_messages off;
+        }
+        location ^~ /bitrix/subws/ {
+            scgi_pass unix:%(scgi)s;
+            scgi_read_timeout 1h;
+            include %(scgi_params)s;
+            scgi_param push_stream_subscriber websocket;
+            scgi_param push_stream_channels_path $arg_CHANNEL_ID;
+            scgi_param push_stream_message_template '~text~';
+        }
+        location ^~ /sse/ {
+            scgi_pass unix:%(scgi)s;
+            scgi_read_timeout 1h;
+            scgi_buffering off;
+            include %(scgi_params)s;
+            scgi_param push_stream_subscriber eventsource;
+            scgi_param push_stream_channels_path $arg_CHANNEL_ID;
+            scgi_param push_stream_message_template '~text~';
+        }
+    }
+"""
+TEMPLATE = (
+    '#!NGINXNMS!#{"id":~id~,"channel":"~channel~","tag":"~tag~",'
+    '"time":"~time~","eventid":"~event-id~","text":~text~}#!NGINXNME!#'
+)
+
+POLL_HEADERS = """\
+User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:115.0) Gecko/20100101\r
+Accept: */*\r
+Accept-Language: ru-RU,ru;q=0.8,en-US;q=0.5,en;q=0.3\r
+Accept-Encoding: gzip, deflate\r
+Origin: http://portal.example\r
+Referer: http://portal.example/\r
+"""
+WS_HEADERS = """\
+User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:115.0) Gecko/20100101\r
+Origin: http://portal.example\r
+Upgrade: websocket\r
+Connection: Upgrade\r
+Sec-WebSocket-Version: 13\r
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r
+"""
+SSE_HEADERS = """\
+User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:115.0) Gecko/20100101\r
+Accept: text/event-stream\r
+Cache-Control: no-cache\r
+Origin: http://portal.example\r
+Referer: http://portal.example/\r
+"""
+
+HOLDFAST_CONF = """\
+fastcgi = {"unix:%(fastcgi)s"}
+scgi = {"unix:%(scgi)s"}
+control = "unix:%(control)s"
+database = "%(database)s"
+sync = full
+log_file = "%(log)s"
+# The messages of a run stay until it ends, and so do quiet channels.
+push_stream_message_ttl = 86400
+push_stream_channel_inactivity_time = 3600
+%(user)s
+"""
+
+
+def body(length):
+    """Printable text that a JSON template can carry: a quoted string."""
+    rng = random.Random(1)
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 "
+    return '"' + "".join(rng.choice(letters) for _ in range(length - 2)) + '"'
+
+
+def http_publish(length, path=PUBLISH_PATH):
+    return (
+        f"POST {path}{CHANNEL} HTTP/1.1\r\n"
+        "Host: 127.0.0.1\r\n"
+        f"Content-Length: {length}\r\n\r\n{body(length)}"
+    ).encode()
+
+
+def http_get(path, headers):
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n"
+    ).encode()
+
+
+def http_poll():
+    return http_get(f"{POLL_PATH}{CHANNEL}&tag=&time=", POLL_HEADERS)
+
+
+# What opens a stream of each kind.
+HTTP_STREAMS = {
+    "ws": http_get(WS_PATH + CHANNEL, WS_HEADERS),
+    "sse": http_get(SSE_PATH + CHANNEL, SSE_HEADERS),
+}
