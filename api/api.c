@@ -120,6 +120,13 @@ wait_free(struct wait_state **w)
 }
 
 void
+wait_drop(struct wait_state **w)
+{
+	(void)wait_call(*w);
+	wait_free(w);
+}
+
+void
 api_send(struct api *a, struct request *r, struct reply *reply)
 {
 	struct payload *answer = reply_take(reply);
@@ -132,7 +139,8 @@ api_send(struct api *a, struct request *r, struct reply *reply)
 	payload_unref(&answer);
 }
 
-void
+/* Header-only answer with an explanation; NULL: none. */
+static void
 api_explain(struct api *a, struct request *r, int status, const char *explain)
 {
 	struct reply reply;
@@ -182,8 +190,7 @@ api_abandon(struct api *a, struct request *r)
 		hub_forget(&w->on.done);
 		break;
 	}
-	(void)wait_call(w);
-	wait_free(&w);
+	wait_drop(&w);
 }
 
 void

@@ -88,9 +88,6 @@ struct wait_state {
 
 /* api.c */
 void api_send(struct api *a, struct request *r, struct reply *reply);
-/* Header-only answer with an explanation; NULL: none. */
-void api_explain(
-    struct api *a, struct request *r, int status, const char *explain);
 
 /* Everything an endpoint needs to answer a request. */
 struct call {
@@ -114,6 +111,8 @@ struct wait_state *wait_new(
     const struct call *c, enum wait_kind kind, struct slice note);
 struct call wait_call(struct wait_state *w);
 void wait_free(struct wait_state **w);
+/* It does not wait after all: both, and nothing is answered. */
+void wait_drop(struct wait_state **w);
 
 static inline struct slice
 wait_note(const struct wait_state *w)
@@ -146,6 +145,19 @@ bool call_id_ok(const struct call *c, struct slice id);
 bool call_id_short(const struct call *c, struct slice id);
 /* The channel that only the hub itself publishes to. */
 bool call_is_events(const struct call *c, struct slice id);
+
+/* info_answer.c */
+struct info_totals info_answer_totals(const struct call *c);
+bool info_answer_quoted(const struct call *c); /* the numbers of JSON */
+struct reply info_answer_text(struct api *a);
+/* Head and text; whole: there is no more of it to come, so its length is
+ * told. */
+void info_answer_start(const struct call *c, enum info_format f,
+    const struct reply *text, bool whole, struct reply *r);
+void info_answer(
+    const struct call *c, enum info_format f, const struct reply *text);
+/* The first n of api->channels, n >= 1. */
+void info_answer_channels(const struct call *c, enum info_format f, uint32_t n);
 
 void publisher_handle(struct call *c);
 void subscriber_handle(struct call *c);

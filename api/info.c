@@ -72,16 +72,8 @@ info_put(struct reply *r, const char *fmt, ...)
 static void
 put_json_id(struct reply *r, struct slice id)
 {
-	for (size_t i = 0; i < id.len; i++) {
-		unsigned char c = (unsigned char)id.ptr[i];
-
-		if (c < 0x20)
-			info_put(r, "\\u%04x", c);
-		else if (c == '"' || c == '\\')
-			info_put(r, "\\%c", c);
-		else
-			reply_bytes(r, &id.ptr[i], 1);
-	}
+	if (r->err == 0)
+		r->err = buf_json(r->b, id);
 }
 
 static void

@@ -408,8 +408,7 @@ poll_handle(struct call *c, enum sub_mode mode)
 		request_shed(c->request);
 		return;
 	}
-	(void)wait_call(w);
-	wait_free(&w);
+	wait_drop(&w);
 	if (err != HUB_NOTHING)
 		call_error(c, err);
 	else if (polling)

@@ -14,16 +14,11 @@ is_post(struct slice method)
 	return slice_is(method, "POST") || slice_is(method, "PUT");
 }
 
-/* Answer with what is known of the channels of a path.  false: there is none,
- * and no answer yet. */
-static bool
-publisher_info(const struct call *c, enum info_format format)
+/* Those channels of the path that exist, in api->channels. */
+static uint32_t
+publisher_existing(const struct call *c)
 {
 	struct api *a = c->api;
-	bool quoted = c->endpoint->settings.compat < COMPAT_0_6_0;
-	struct info_totals totals;
-	struct buf *body = &a->body;
-	struct reply reply, text;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < a->path.n; i++) {
@@ -32,36 +27,19 @@ publisher_info(const struct call *c, enum info_format format)
 		if (ch != NULL)
 			a->channels[n++] = ch;
 	}
-	if (n == 0)
-		return false;
-	buf_clear(body);
-	text.b = body;
-	text.err = 0;
-	if (n == 1) {
-		info_single(&text, format, quoted, a->channels[0]);
-	} else {
-		totals = (struct info_totals){
-			.hostname = a->hostname,
-			.now_s = hub_now_s(a->hub),
-			.channels = a->stats->channels,
-			.wildcard_channels = a->stats->wildcard_channels,
-			.uptime_s = (hub_now_ms(a->hub) - a->start_ms) / 1000,
-		};
-		info_list(&text, format, quoted, &totals, a->channels, n);
-	}
-	reply_start(&reply, &a->out, 200);
-	reply_field_text(&reply, "Content-Type", info_content_type(format));
-	if (reply.err == 0)
-		reply.err =
-		    buf_printf(reply.b, "Content-Length: %zu\r\n", body->len);
-	call_cors(c, &reply);
-	call_no_cache(c, &reply);
-	reply_body(&reply);
-	reply_bytes(&reply, body->data, body->len);
-	if (reply.err == 0)
-		reply.err = text.err;
-	api_send(a, c->request, &reply);
-	return true;
+	return n;
+}
+
+/* Answer with what is known of them.  false: there is none, and no answer
+ * yet. */
+static bool
+publisher_info(const struct call *c, enum info_format format)
+{
+	uint32_t n = publisher_existing(c);
+
+	if (n != 0)
+		info_answer_channels(c, format, n);
+	return n != 0;
 }
 
 static hub_done_f publish_done, delete_done;
@@ -203,8 +181,7 @@ publisher_post(struct call *c)
 		return;
 	}
 	if (w != NULL) {
-		(void)wait_call(w);
-		wait_free(&w);
+		wait_drop(&w);
 	}
 	call_error(c, err);
 }
@@ -217,17 +194,12 @@ publisher_delete(struct call *c)
 	struct buf *body = &c->request->body;
 	struct slice text = { body->data, body->len };
 	struct wait_state *w;
-	uint32_t n = 0;
+	uint32_t n;
 	int err;
 
 	if (!publisher_channels(c))
 		return;
-	for (uint32_t i = 0; i < a->path.n; i++) {
-		struct channel *ch = hub_find(a->hub, a->path.item[i].id);
-
-		if (ch != NULL)
-			a->channels[n++] = ch;
-	}
+	n = publisher_existing(c);
 	if (n == 0) {
 		call_explain(c, 404, NULL);
 		return;
@@ -243,8 +215,7 @@ publisher_delete(struct call *c)
 	w->on.done = (struct hub_wait){ delete_done, w, NULL };
 	err = hub_delete(a->hub, a->channels, n, text, &w->on.done);
 	if (err != 0) {
-		(void)wait_call(w);
-		wait_free(&w);
+		wait_drop(&w);
 		call_error(c, err);
 	}
 }

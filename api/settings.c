@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "base/units.h"
+
 #define HEADER_FILE_MAX 65536
 
 enum type {
@@ -94,125 +96,6 @@ static bool
 slice_is_nocase(struct slice v, const char *text)
 {
 	return v.len == strlen(text) && strncasecmp(v.ptr, text, v.len) == 0;
-}
-
-/* Digits at *at, moved past them.  false: none, or more than 2^63. */
-static bool
-parse_digits(struct slice v, size_t *at, uint64_t *n)
-{
-	size_t start = *at;
-
-	*n = 0;
-	while (*at < v.len && v.ptr[*at] >= '0' && v.ptr[*at] <= '9') {
-		if (*n > INT64_MAX / 10 - 9)
-			return false;
-		*n = *n * 10 + (uint64_t)(v.ptr[(*at)++] - '0');
-	}
-	return *at > start;
-}
-
-static bool
-parse_time_unit(struct slice v, size_t *at, uint64_t *ms)
-{
-	static const struct {
-		const char *name;
-		uint64_t ms;
-	} units[] = {
-		{ "ms", 1 },
-		{ "s", 1000 },
-		{ "m", 60000 },
-		{ "h", 3600000 },
-		{ "d", 86400000 },
-		{ "w", 604800000 },
-		{ "M", UINT64_C(2592000000) },
-		{ "y", UINT64_C(31536000000) },
-	};
-	size_t left = v.len - *at;
-
-	if (left == 0 || v.ptr[*at] == ' ') {
-		*ms = 1000;
-		return true;
-	}
-	for (size_t i = 0; i < COUNT_OF(units); i++) {
-		size_t len = strlen(units[i].name);
-
-		if (left >= len &&
-		    memcmp(v.ptr + *at, units[i].name, len) == 0) {
-			*at += len;
-			*ms = units[i].ms;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* "40", "40s", "1h 30m", "500ms": ngx_parse_time's language. */
-bool
-parse_time_ms(struct slice v, uint64_t *ms)
-{
-	uint64_t n, unit, sum = 0;
-	size_t at = 0;
-
-	while (at < v.len) {
-		if (v.ptr[at] == ' ' && at != 0) {
-			at++;
-			continue;
-		}
-		if (!parse_digits(v, &at, &n) ||
-		    !parse_time_unit(v, &at, &unit) || n > INT64_MAX / 4 / unit)
-			return false;
-		sum += n * unit;
-		if (sum > INT64_MAX / 4)
-			return false;
-	}
-	*ms = sum;
-	return v.len != 0;
-}
-
-bool
-parse_size(struct slice v, uint64_t *bytes)
-{
-	uint64_t n, unit = 1;
-	size_t at = 0;
-
-	if (!parse_digits(v, &at, &n))
-		return false;
-	if (at + 1 == v.len) {
-		switch (v.ptr[at]) {
-		case 'k':
-		case 'K':
-			unit = 1024;
-			break;
-		case 'm':
-		case 'M':
-			unit = 1024 * 1024;
-			break;
-		case 'g':
-		case 'G':
-			unit = 1024 * 1024 * 1024;
-			break;
-		default:
-			return false;
-		}
-	} else if (at != v.len) {
-		return false;
-	}
-	if (n > INT64_MAX / unit)
-		return false;
-	*bytes = n * unit;
-	return true;
-}
-
-bool
-parse_flag(struct slice v, bool *on)
-{
-	if (slice_is_nocase(v, "on"))
-		*on = true;
-	else if (slice_is_nocase(v, "off"))
-		*on = false;
-	else
-		return false;
-	return true;
 }
 
 static int
@@ -339,10 +222,9 @@ set_number(const struct directive *d, void *field, struct slice v,
     char why[SETTINGS_WHY_SIZE])
 {
 	uint64_t n;
-	size_t at = 0;
 
 	if (d->type == TYPE_COUNT) {
-		if (!parse_digits(v, &at, &n) || at != v.len || n > UINT32_MAX)
+		if (!parse_count(v, &n) || n > UINT32_MAX)
 			return wrong(why, "\"%.*s\" is not a number",
 			    (int)MIN_OF(v.len, 64), v.ptr);
 		*(uint32_t *)field = (uint32_t)n;

@@ -118,9 +118,4 @@ const char *settings_name(size_t i);
 int settings_show(
     const struct settings *s, size_t i, char *out, size_t out_size);
 
-/* nginx's syntax of times and sizes, for daemon/ too.  false: not one. */
-bool parse_time_ms(struct slice v, uint64_t *ms);
-bool parse_size(struct slice v, uint64_t *bytes);
-bool parse_flag(struct slice v, bool *on);
-
 #endif

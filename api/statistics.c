@@ -49,81 +49,22 @@ statistics_version(const struct call *c, struct reply *r)
 		    "3bc016f811d50374251960db091557571dfd7393");
 }
 
-static struct info_totals
-totals(const struct call *c)
-{
-	const struct api *a = c->api;
-
-	return (struct info_totals){
-		.hostname = a->hostname,
-		.now_s = hub_now_s(a->hub),
-		.channels = a->stats->channels,
-		.wildcard_channels = a->stats->wildcard_channels,
-		.uptime_s = (hub_now_ms(a->hub) - a->start_ms) / 1000,
-		.broadcast = c->endpoint->settings.compat == COMPAT_0_3_4,
-	};
-}
-
-static bool
-is_quoted(const struct call *c)
-{
-	return c->endpoint->settings.compat < COMPAT_0_6_0;
-}
-
-static struct reply
-text_start(struct api *a)
-{
-	buf_clear(&a->body);
-	return (struct reply){ &a->body, 0 };
-}
-
-static void
-answer_head(const struct call *c, enum info_format f, struct reply *r)
-{
-	reply_start(r, &c->api->out, 200);
-	reply_field_text(r, "Content-Type", info_content_type(f));
-	statistics_version(c, r);
-	call_no_cache(c, r);
-}
-
-static void
-answer_text(struct reply *r, const struct reply *text)
-{
-	reply_body(r);
-	reply_bytes(r, text->b->data, text->b->len);
-	if (r->err == 0)
-		r->err = text->err;
-}
-
-static void
-answer(const struct call *c, enum info_format f, const struct reply *text)
-{
-	struct reply r;
-
-	answer_head(c, f, &r);
-	if (r.err == 0)
-		r.err =
-		    buf_printf(r.b, "Content-Length: %zu\r\n", text->b->len);
-	answer_text(&r, text);
-	api_send(c->api, c->request, &r);
-}
-
 static void
 answer_summary(const struct call *c, enum info_format f)
 {
 	struct api *a = c->api;
 	struct info_whole whole = {
-		.totals = totals(c),
+		.totals = info_answer_totals(c),
 		.published_messages = a->stats->published_messages,
 		.stored_messages = a->stats->stored_messages,
 		.channels_in_delete = hub_channels_deleted(a->hub),
 		.subscribers = a->stats->subscribers,
 		.pid = getpid(),
 	};
-	struct reply text = text_start(a);
+	struct reply text = info_answer_text(a);
 
 	info_summary(&text, f, c->endpoint->settings.compat, &whole);
-	answer(c, f, &text);
+	info_answer(c, f, &text);
 }
 
 static int
@@ -136,7 +77,7 @@ listing_new(const struct call *c, enum info_format f, struct slice prefix,
 	if (l == NULL)
 		return ERR_NOMEM;
 	l->format = f;
-	l->quoted = is_quoted(c);
+	l->quoted = info_answer_quoted(c);
 	err = hub_channels(c->api->hub, prefix, &l->numbers, &l->n);
 	if (err != 0) {
 		free(l);
@@ -195,14 +136,12 @@ listing_begin(const struct call *c, struct listing *l, const struct reply *text)
 	struct payload *part;
 	struct reply r;
 
-	answer_head(c, l->format, &r);
-	answer_text(&r, text);
+	info_answer_start(c, l->format, text, false, &r);
 	part = reply_take(&r);
 	if (w == NULL || part == NULL) {
 		payload_unref(&part);
 		if (w != NULL) {
-			(void)wait_call(w);
-			wait_free(&w);
+			wait_drop(&w);
 		}
 		listing_free(c->api, &l);
 		call_error(c, ERR_NOMEM);
@@ -260,7 +199,7 @@ statistics_more(struct wait_state *w)
 
 		if (listing_pauses(w, i))
 			return;
-		text = text_start(w->api);
+		text = info_answer_text(w->api);
 		last = listing_slice(w->on.listing, w->api->hub, &text);
 		part = reply_take(&text);
 		if (part == NULL)
@@ -291,8 +230,8 @@ statistics_abandon(struct wait_state *w)
 static void
 answer_listing(const struct call *c, enum info_format f, struct slice prefix)
 {
-	const struct info_totals t = totals(c);
-	struct reply text = text_start(c->api);
+	const struct info_totals t = info_answer_totals(c);
+	struct reply text = info_answer_text(c->api);
 	struct listing *l;
 	int err;
 
@@ -310,7 +249,7 @@ answer_listing(const struct call *c, enum info_format f, struct slice prefix)
 		listing_begin(c, l, &text);
 		return;
 	}
-	answer(c, f, &text);
+	info_answer(c, f, &text);
 	listing_free(c->api, &l);
 }
 
@@ -329,9 +268,7 @@ is_pattern(struct slice id, struct slice *prefix)
 static void
 answer_channels(const struct call *c, enum info_format f)
 {
-	const struct info_totals t = totals(c);
 	struct api *a = c->api;
-	struct reply text;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < a->path.n; i++) {
@@ -354,12 +291,7 @@ answer_channels(const struct call *c, enum info_format f)
 		call_explain(c, 404, NULL);
 		return;
 	}
-	text = text_start(a);
-	if (n == 1)
-		info_single(&text, f, is_quoted(c), a->channels[0]);
-	else
-		info_list(&text, f, is_quoted(c), &t, a->channels, n);
-	answer(c, f, &text);
+	info_answer_channels(c, f, n);
 }
 
 void

@@ -351,8 +351,7 @@ stream_join(struct call *c, struct wait_state *w, struct sub_request *req,
 	req->sess = w;
 	err = hub_subscribe(a->hub, req, &w->on.sub);
 	if (err != 0 && err != HUB_NOTHING) {
-		(void)wait_call(w);
-		wait_free(&w);
+		wait_drop(&w);
 		call_error(c, err);
 		return;
 	}

@@ -245,14 +245,13 @@ publish_channels(const struct wait_state *w, struct channel **out)
 {
 	const struct sub *s = w->on.sub;
 	uint32_t most = w->endpoint->settings.compat == COMPAT_0_3_4 ? 1 : s->n;
-	struct call c = { .api = w->api, .endpoint = w->endpoint };
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < s->n && n < most; i++) {
 		struct channel *ch = s->waits[i].channel;
 
 		if (ch != NULL && !ch->deleted &&
-		    !call_is_events(&c, channel_name(ch)))
+		    !hub_is_events(w->api->hub, ch))
 			out[n++] = ch;
 	}
 	return n;

@@ -23,7 +23,6 @@ enum ws_opcode {
 };
 
 enum ws_close { /* section 7.4.1 */
-	WS_CLOSE_NORMAL = 1000,
 	WS_CLOSE_PROTOCOL = 1002,
 	WS_CLOSE_UNSUPPORTED = 1003,
 	WS_CLOSE_NONE = 1005, /* never on the wire: a close without a code */

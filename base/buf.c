@@ -85,6 +85,24 @@ buf_text(struct buf *b, const char *text)
 }
 
 int
+buf_json(struct buf *b, struct slice text)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < text.len && err == 0; i++) {
+		unsigned char byte = (unsigned char)text.ptr[i];
+
+		if (byte < 0x20)
+			err = buf_printf(b, "\\u%04x", byte);
+		else if (byte == '"' || byte == '\\')
+			err = buf_printf(b, "\\%c", byte);
+		else
+			err = buf_append(b, &byte, 1);
+	}
+	return err;
+}
+
+int
 buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
 	size_t room = b->cap - b->len;

@@ -45,8 +45,9 @@ convert_eye(struct convert *c, const struct nginx_node *n, const char *fmt, ...)
 	va_end(ap);
 }
 
-void
-convert_note(const struct nginx_node *n, const char *fmt, ...)
+/* The same, but it needs nobody's eye. */
+static void PRINTF_LIKE(2, 3)
+    convert_note(const struct nginx_node *n, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -88,7 +89,8 @@ walk_directive(
 		    (int)MIN_OF(n->words[0].raw.len, 64), n->words[0].raw.ptr);
 		nginx_comment(n, NULL);
 	} else if (d->scope == SCOPE_ACCEPTED) {
-		c->has_store |= strstr(d->name, "memory") != NULL;
+		/* With its shared memory the module itself is set up here. */
+		c->has_store |= strstr(d->name, "shared_memory") != NULL;
 		convert_note(n, "%s is left out. %s", d->name, d->help);
 		nginx_comment(n, NULL);
 	} else if (d->scope == SCOPE_STORE) {

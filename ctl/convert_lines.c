@@ -6,6 +6,7 @@
  * location says itself about its gateway is not said again.
  */
 #include "ctl/convert_priv.h"
+#include "base/units.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -152,41 +153,18 @@ endpoint_lines_before(
 	put_content_type(c, e, lines);
 }
 
-/* nginx's times: 40, 40s, 5m, "1h 30m", 500ms.  0: none of them. */
-static uint64_t
-time_ms(struct slice v)
-{
-	static const char units[] = "smhdwMy";
-	static const uint64_t unit_s[] = { 1, 60, 3600, 86400, 604800, 2592000,
-		31536000 };
-	uint64_t ms = 0, number = 0;
-
-	for (size_t i = 0; i < v.len && ms < UINT32_MAX * UINT64_C(1000); i++) {
-		char c = v.ptr[i];
-		const char *unit = c != '\0' ? strchr(units, c) : NULL;
-
-		if (c >= '0' && c <= '9' && number < UINT32_MAX) {
-			number = number * 10 + (uint64_t)(c - '0');
-		} else if (c == 'm' && i + 1 < v.len && v.ptr[i + 1] == 's') {
-			ms += number;
-			number = 0;
-			i++;
-		} else if (unit != NULL) {
-			ms += number * unit_s[unit - units] * 1000;
-			number = 0;
-		} else if (c != ' ') {
-			return 0;
-		}
-	}
-	return ms + number * 1000;
-}
-
+/* 0: it is not there, or no time. */
 static uint64_t
 time_in_force(const struct endpoint *e, const char *field)
 {
 	const struct nginx_node *n = endpoint_in_force(e, e->location, field);
 
-	return n != NULL && n->n_words == 2 ? time_ms(n->words[1].value) : 0;
+	uint64_t ms;
+
+	if (n == NULL || n->n_words != 2 ||
+	    !parse_time_ms(n->words[1].value, &ms))
+		return 0;
+	return ms;
 }
 
 static bool

@@ -6,6 +6,7 @@
  * changed is printed, one file after the other.
  */
 #include "ctl/convert_priv.h"
+#include "base/units.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -116,27 +117,6 @@ output_header_file(
 	buf_release(&block);
 }
 
-/* "8m"; 0: without bound, or not a size. */
-static uint64_t
-size_bytes(struct slice v)
-{
-	static const char units[] = "kmg";
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < v.len; i++) {
-		char c = v.ptr[i];
-		const char *unit = strchr(units, c | 0x20);
-
-		if (c >= '0' && c <= '9' && n < UINT32_MAX)
-			n = n * 10 + (uint64_t)(c - '0');
-		else if (i + 1 == v.len && unit != NULL)
-			n <<= 10 * (unit - units + 1);
-		else
-			return 0;
-	}
-	return n;
-}
-
 void
 output_body_size(struct convert *c, const struct endpoint *e)
 {
@@ -145,8 +125,9 @@ output_body_size(struct convert *c, const struct endpoint *e)
 
 	if (n == NULL || n->n_words != 2)
 		return;
-	size = size_bytes(n->words[1].value);
-	if (size == 0 || size > BODY_LIMIT) {
+	/* 0 is without bound in nginx. */
+	if (!parse_size(n->words[1].value, &size) || size == 0 ||
+	    size > BODY_LIMIT) {
 		convert_eye(c, n,
 		    "Holdfast takes bodies of at most 32m, and publishers in "
 		    "nginx took more");

@@ -47,12 +47,10 @@ struct endpoint {
 	const char *gateway; /* "fastcgi" or "scgi" */
 };
 
-/* A sentence about a directive, on stderr; a note needs nobody's eye.  A file
- * that is included again is silent. */
+/* A sentence about a directive, on stderr.  A file that is included
+ * again is silent. */
 void convert_eye(struct convert *c, const struct nginx_node *n, const char *fmt,
     ...) PRINTF_LIKE(3, 4);
-void convert_note(const struct nginx_node *n, const char *fmt, ...)
-    PRINTF_LIKE(2, 3);
 /* Remember the first error; for calls whose result nobody waits for. */
 void convert_keep(struct convert *c, int err);
 void convert_line(struct convert *c, struct buf *lines, const char *fmt, ...)

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 
 #include "base/buf.h"
+#include "base/units.h"
 
 #define BODY_LIMIT ((uint64_t)32 << 20)
 #define CONF_FILE_MAX ((size_t)16 << 20)

@@ -65,24 +65,6 @@ events_choose(struct hub *h)
 	h->events = c;
 }
 
-static int
-json_text(struct buf *b, struct slice s)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < s.len && err == 0; i++) {
-		unsigned char byte = (unsigned char)s.ptr[i];
-
-		if (byte < 0x20)
-			err = buf_printf(b, "\\u%04x", byte);
-		else if (byte == '"' || byte == '\\')
-			err = buf_printf(b, "\\%c", byte);
-		else
-			err = buf_append(b, &byte, 1);
-	}
-	return err;
-}
-
 /* {"type": "channel_created", "channel": "c1"}, or NULL. */
 static struct msg *
 events_msg(const struct hub *h, struct slice type, const struct channel *c)
@@ -94,7 +76,7 @@ events_msg(const struct hub *h, struct slice type, const struct channel *c)
 	buf_init(&b, SIZE_MAX);
 	err = buf_printf(&b, "{\"type\": \"%s\", \"channel\": \"", type.ptr);
 	if (err == 0)
-		err = json_text(&b, channel_name(c));
+		err = buf_json(&b, channel_name(c));
 	if (err == 0)
 		err = buf_text(&b, "\"}");
 	if (err == 0)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "api/settings.h"
+#include "base/units.h"
 
 static struct settings s;
 static char why[SETTINGS_WHY_SIZE];
