@@ -6,7 +6,7 @@
 -- how far); at start the log's tail beyond that point is read again.
 
 PRAGMA application_id = 0x486f6c64;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- One row: what belongs to the log as a whole.
 CREATE TABLE state (
@@ -20,7 +20,7 @@ CREATE TABLE state (
 INSERT INTO state VALUES (1, 0, 0, 1, 0, 0);
 
 -- The log.  cursor = unix seconds << 24 | tag; a message in n channels takes
--- the cursors cursor .. cursor + n - 1.
+-- the cursors cursor .. cursor + n - 1, or, shared, has one in all of them.
 CREATE TABLE message (
 	cursor		INTEGER PRIMARY KEY,
 	expires		INTEGER NOT NULL,	-- unix seconds
@@ -29,7 +29,9 @@ CREATE TABLE message (
 	event_id	BLOB,			-- NULL: not given
 	event_type	BLOB,
 	body		BLOB NOT NULL,
-	early		INTEGER NOT NULL DEFAULT 1	-- it expires before one that came before it
+	early		INTEGER NOT NULL DEFAULT 1,	-- it expires before one that came before it
+	shared		INTEGER NOT NULL DEFAULT 0,	-- its channels have it under this row's cursor
+	extra		BLOB			-- what a dialect keeps beside the body; NULL: nothing
 );
 -- Most messages expire in the order in which they came, and the log is that
 -- order; only the others need an index.

@@ -34,7 +34,7 @@ api_new(struct hub *hub, struct stats *stats, struct layout *layout,
 		memcpy(a->hostname, "localhost", sizeof("localhost"));
 	a->no_memory = payload_new(no_memory_text, sizeof(no_memory_text) - 1);
 	endpoints_init(&a->endpoints, &stats->renders);
-	if (a->no_memory == NULL) {
+	if (a->no_memory == NULL || bitrix_new(a, &a->bitrix) != 0) {
 		api_free(&a);
 		return ERR_NOMEM;
 	}
@@ -51,6 +51,7 @@ api_free(struct api **ap)
 	*ap = NULL;
 	if (a == NULL)
 		return;
+	bitrix_free(&a->bitrix);
 	answers_clear(a);
 	endpoints_release(&a->endpoints);
 	payload_unref(&a->no_memory);
@@ -73,9 +74,16 @@ void
 api_set_layout(struct api *a, struct layout *layout)
 {
 	answers_clear(a);
+	bitrix_forget_answers(a->bitrix);
 	endpoints_flush(&a->endpoints);
 	layout_free(&a->layout);
 	a->layout = layout;
+}
+
+const struct layout *
+api_layout(const struct api *a)
+{
+	return a->layout;
 }
 
 struct wait_state *
@@ -162,7 +170,14 @@ api_refuse(struct api *a, struct request *r, int err)
 bool
 api_turn(struct api *a)
 {
+	bitrix_turn(a->bitrix);
 	return statistics_turn(a);
+}
+
+uint64_t
+api_next_ms(const struct api *a)
+{
+	return bitrix_next_ms(a->bitrix);
 }
 
 void
@@ -189,6 +204,11 @@ api_abandon(struct api *a, struct request *r)
 	case WAIT_DELETE:
 		hub_forget(&w->on.done);
 		break;
+	case WAIT_BITRIX_POLL:
+	case WAIT_BITRIX_SOCKET:
+	case WAIT_BITRIX_JOB:
+		bitrix_abandon(w);
+		break;
 	}
 	wait_drop(&w);
 }
@@ -198,10 +218,13 @@ api_tunnel(struct api *a, struct request *r, struct slice bytes)
 {
 	struct wait_state *w = r->wait;
 
-	if (w == NULL || w->kind != WAIT_STREAM)
+	if (w == NULL)
 		return;
 	hub_set_time(a->hub, clock_wall_s(NULL), clock_mono_ms());
-	websocket_input(w, bytes);
+	if (w->kind == WAIT_STREAM)
+		websocket_input(w, bytes);
+	else if (w->kind == WAIT_BITRIX_SOCKET)
+		bitrix_input(w, bytes);
 }
 
 void
@@ -215,6 +238,8 @@ api_drained(struct api *a, struct request *r)
 		hub_resume(a->hub, w->on.sub);
 	else if (w->kind == WAIT_STATISTICS)
 		statistics_more(w);
+	else if (w->kind == WAIT_BITRIX_SOCKET)
+		bitrix_drained(w);
 }
 
 static const char *
@@ -464,6 +489,8 @@ call_dispatch(struct call *c)
 		publisher_handle(c);
 	else if (s->role == ROLE_SUBSCRIBER)
 		subscriber_handle(c);
+	else if (s->role == ROLE_BITRIX)
+		bitrix_handle(c);
 	else
 		statistics_handle(c);
 }

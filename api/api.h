@@ -28,6 +28,8 @@ void api_set_control(
     struct api *a, const struct api_control_ops *ops, void *arg);
 /* After a reload.  Requests in hand keep their settings.  Takes the layout. */
 void api_set_layout(struct api *a, struct layout *layout);
+/* The one in use, until the next reload. */
+const struct layout *api_layout(const struct api *a);
 
 /* Answer r now or later through r->ops->reply(). */
 void api_handle(struct api *a, struct request *r);
@@ -45,6 +47,10 @@ void api_drained(struct api *a, struct request *r);
 /* At the end of a turn: go on with a long answer that made room for others.
  * true: there is more of it, so let the next turn come at once. */
 bool api_turn(struct api *a);
+
+/* When the next turn has to come at the latest (monotonic ms); UINT64_MAX: no
+ * need. */
+uint64_t api_next_ms(const struct api *a);
 
 /* The client or front has gone: r is not answered any more.  A publish that
  * was handed to the store goes on. */

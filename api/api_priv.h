@@ -3,10 +3,12 @@
 #define API_API_PRIV_H
 
 #include "api/api.h"
+#include "api/bitrix/bitrix.h"
 #include "api/endpoint.h"
 #include "api/info.h"
 #include "api/path.h"
 #include "api/reply.h"
+#include "api/ws.h"
 #include "base/log.h"
 #include "push/hub.h"
 
@@ -35,6 +37,7 @@ struct api {
 	TAILQ_HEAD(, listing) resting; /* those that go on next turn */
 	const struct api_control_ops *control;
 	void *control_arg;
+	struct bitrix *bitrix;
 	struct log_limit bad_parameter;
 	struct log_limit ignored_parameter;
 	struct log_limit store_trouble;
@@ -53,7 +56,10 @@ enum wait_kind {
 	WAIT_DELETE,
 	WAIT_POLL,
 	WAIT_STREAM,
-	WAIT_STATISTICS
+	WAIT_STATISTICS,
+	WAIT_BITRIX_POLL,
+	WAIT_BITRIX_SOCKET,
+	WAIT_BITRIX_JOB
 };
 
 struct websocket; /* websocket.c */
@@ -64,9 +70,10 @@ struct wait_state {
 	struct request *request;
 	struct endpoint *endpoint;
 	union {
-		struct sub *sub;	 /* WAIT_POLL, WAIT_STREAM */
+		struct sub *sub;	 /* whoever reads */
 		struct hub_wait done;	 /* WAIT_PUBLISH, WAIT_DELETE */
 		struct listing *listing; /* WAIT_STATISTICS; owned */
+		struct bx_job *job;	 /* WAIT_BITRIX_JOB */
 	} on;
 	union {
 		struct {		/* WAIT_POLL: where the client stands */
@@ -77,6 +84,14 @@ struct wait_state {
 			struct padding_min padding;
 			struct websocket *ws; /* what came in; or NULL */
 		} stream;
+		struct { /* WAIT_BITRIX_POLL and _SOCKET */
+			struct format *format;	  /* struct bitrix's */
+			uint64_t user;		  /* version 5's; 0: none */
+			uint64_t echo;		  /* a poll's position, */
+			struct bx_socket *socket; /* and its own insides */
+			uint8_t look;		  /* enum bx_look_kind */
+			uint8_t version;
+		} bitrix;
 	} of;
 	enum wait_kind kind : 8;
 	enum info_format format : 8;
@@ -202,6 +217,8 @@ void websocket_refuse(const struct call *c, int status, const char *explain);
 bool websocket_head(const struct call *c, struct reply *r);
 void websocket_input(struct wait_state *w, struct slice bytes);
 void websocket_release(struct websocket **ws);
+/* A control frame, or a short text.  NULL: no memory. */
+struct payload *websocket_frame(enum ws_opcode op, struct slice data);
 /* A close frame; code 0: without one.  NULL: no memory. */
 struct payload *websocket_close(uint16_t code, struct slice reason);
 /* The same with code 1008 and the module's JSON. */

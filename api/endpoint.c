@@ -20,7 +20,7 @@
 #define URI_MAX 65536
 #define DEFAULT_MAX_ID_LENGTH 1024
 
-static const char prefix[] = "push_stream_";
+static const char prefix[] = "push_stream_", bitrix_prefix[] = "bitrix_";
 #define PREFIX_LEN (sizeof(prefix) - 1)
 
 static const struct {
@@ -62,6 +62,8 @@ static const struct {
 	    offsetof(struct query, ws_version) },
 	{ SLICE_INIT("HTTP_EVENT_ID"), offsetof(struct query, event_id) },
 	{ SLICE_INIT("HTTP_EVENT_TYPE"), offsetof(struct query, event_type) },
+	{ SLICE_INIT("HTTP_HOST"), offsetof(struct query, host) },
+	{ SLICE_INIT("HTTP_X_HOSTID"), offsetof(struct query, host_id) },
 	{ SLICE_INIT("HTTP_MESSAGE_EXPIRY"),
 	    offsetof(struct query, message_expiry) },
 };
@@ -156,8 +158,26 @@ endpoints_release(struct endpoints *e)
 }
 
 static bool
+starts_with(struct slice name, const char *start, size_t len)
+{
+	return name.len > len && memcmp(name.ptr, start, len) == 0;
+}
+
+static bool
+is_setting(struct slice name)
+{
+	return starts_with(name, prefix, PREFIX_LEN) ||
+	    starts_with(name, bitrix_prefix, sizeof(bitrix_prefix) - 1);
+}
+
+/* Is it a value with variables, of this request? */
+static bool
 take_complex(struct query *q, struct slice name, struct slice value)
 {
+	if (!starts_with(name, prefix, PREFIX_LEN))
+		return false;
+	name.ptr += PREFIX_LEN;
+	name.len -= PREFIX_LEN;
 	for (size_t i = 0; i < COUNT_OF(complex_names); i++) {
 		if (slice_equal(name, complex_names[i].name)) {
 			q->complex[complex_names[i].which] = value;
@@ -211,15 +231,11 @@ query_read(struct endpoints *e, const struct params *p, struct query *q,
 		struct slice name = param_name(p, &p->list[i]);
 		struct slice value = param_value(p, &p->list[i]);
 
-		if (name.len <= PREFIX_LEN ||
-		    memcmp(name.ptr, prefix, PREFIX_LEN) != 0) {
+		if (!is_setting(name)) {
 			take_cgi(q, name, value);
 			continue;
 		}
-		if (take_complex(q,
-			(struct slice){
-			    name.ptr + PREFIX_LEN, name.len - PREFIX_LEN },
-			value))
+		if (take_complex(q, name, value))
 			continue;
 		if (!*names_role)
 			*names_role = settings_names_role(name);
@@ -313,9 +329,7 @@ apply_all(struct endpoint *ep, const struct layout *l,
 	for (uint32_t i = 0; i < p->n && err == 0; i++) {
 		struct slice name = param_name(p, &p->list[i]);
 
-		if (name.len > PREFIX_LEN &&
-		    memcmp(name.ptr, prefix, PREFIX_LEN) == 0 &&
-		    !settings_is_complex(name))
+		if (is_setting(name) && !settings_is_complex(name))
 			err = apply_rule(s, name, param_value(p, &p->list[i]),
 			    SETTINGS_PARAMETER, why, ignored);
 	}
@@ -323,12 +337,12 @@ apply_all(struct endpoint *ep, const struct layout *l,
 }
 
 static uint32_t
-max_id_len(const struct settings *s, struct slice uri)
+max_id_len(const struct settings *s, const struct layout *l, struct slice uri)
 {
 	if (s->max_channel_id_length != 0)
 		return s->max_channel_id_length;
-	return layout_builtin(uri) != NULL ? BUILTIN_MAX_CHANNEL_ID_LENGTH
-					   : DEFAULT_MAX_ID_LENGTH;
+	return layout_builtin(l, uri) != NULL ? BUILTIN_MAX_CHANNEL_ID_LENGTH
+					      : DEFAULT_MAX_ID_LENGTH;
 }
 
 /* 0.3.x pads for two browsers, if not told otherwise. */
@@ -385,7 +399,7 @@ endpoint_new(struct endpoints *e, const struct layout *l,
 	}
 	err = apply_all(ep, l, loc, p, why, ignored);
 	if (err == 0) {
-		ep->max_id_len = max_id_len(&ep->settings, q->uri);
+		ep->max_id_len = max_id_len(&ep->settings, l, q->uri);
 		err = endpoint_looks(e, ep, why);
 	}
 	if (err != 0) {
@@ -477,10 +491,10 @@ endpoint_resolve(struct endpoints *e, const struct layout *l,
 	loc = layout_find(l, q->uri);
 	if (!names_role && !l->global.names_role &&
 	    (loc == NULL || !loc->rules.names_role))
-		b = layout_builtin(q->uri);
+		b = layout_builtin(l, q->uri);
 	place.loc = loc;
 	place.builtin = b;
-	place.bitrix = layout_builtin(q->uri) != NULL;
+	place.bitrix = layout_builtin(l, q->uri) != NULL;
 	memcpy(e->key.data, &place, sizeof(place));
 	hash = hash_bytes(&e->hash_key, e->key.data, e->key.len);
 	*out = endpoint_lookup(e, hash);

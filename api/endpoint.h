@@ -59,6 +59,8 @@ struct query {
 	struct slice event_id;
 	struct slice event_type;
 	struct slice message_expiry;
+	struct slice host;
+	struct slice host_id;
 	bool expand;
 	struct slice complex[COMPLEX_N]; /* parameters; ptr NULL: none */
 };

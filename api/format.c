@@ -68,7 +68,9 @@ static int
 key_make(const struct look *look, const struct settings *s, struct buf *key)
 {
 	unsigned char kind[] = { (unsigned char)look->framing,
-		(unsigned char)look->compat, look->cursor_as_id };
+		(unsigned char)look->compat, look->cursor_as_id,
+		(unsigned char)look->bitrix.kind, look->bitrix.version,
+		look->bitrix.websocket };
 	int err = buf_append(key, kind, sizeof(kind));
 
 	if (err == 0)
@@ -199,6 +201,28 @@ format_new(struct formats *all, const struct look *look,
 	return 0;
 }
 
+static int
+format_find(struct formats *all, const struct look *look,
+    const struct settings *s, struct format **out)
+{
+	struct buf key;
+	uint64_t hash;
+	int err;
+
+	buf_init(&key, KEY_MAX);
+	err = key_make(look, s, &key);
+	if (err == 0) {
+		hash = hash_bytes(&all->hash_key, key.data, key.len);
+		*out = format_lookup(all, hash, &key);
+		if (*out == NULL)
+			err = format_new(all, look, s, hash, &key, out);
+	}
+	buf_release(&key);
+	if (err == 0)
+		(void)format_ref(*out);
+	return err;
+}
+
 int
 format_get(struct formats *all, const struct settings *s, enum framing framing,
     struct format **out)
@@ -209,22 +233,24 @@ format_get(struct formats *all, const struct settings *s, enum framing framing,
 		.cursor_as_id =
 		    framing == FRAMING_EVENTSOURCE && s->eventsource_cursor,
 	};
-	struct buf key;
-	uint64_t hash;
-	int err;
 
-	buf_init(&key, KEY_MAX);
-	err = key_make(&look, s, &key);
-	if (err == 0) {
-		hash = hash_bytes(&all->hash_key, key.data, key.len);
-		*out = format_lookup(all, hash, &key);
-		if (*out == NULL)
-			err = format_new(all, &look, s, hash, &key, out);
-	}
-	buf_release(&key);
-	if (err == 0)
-		(void)format_ref(*out);
-	return err;
+	return format_find(all, &look, s, out);
+}
+
+int
+format_get_bitrix(
+    struct formats *all, const struct bx_look *bitrix, struct format **out)
+{
+	static char nothing[] = "";
+	static const struct settings no_texts = {
+		.header_template = nothing,
+		.message_template = nothing,
+		.footer_template = nothing,
+		.ping_message_text = nothing,
+	};
+	struct look look = { .framing = FRAMING_BITRIX, .bitrix = *bitrix };
+
+	return format_find(all, &look, &no_texts, out);
 }
 
 struct format *
@@ -294,7 +320,7 @@ static bool
 key_equal(const struct format_key *a, const struct format_key *b)
 {
 	return a->channel == b->channel && a->id == b->id &&
-	    a->cursor == b->cursor;
+	    a->cursor == b->cursor && a->user == b->user;
 }
 
 /* All formats that hold a rendering hold one of the same message. */

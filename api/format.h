@@ -10,6 +10,7 @@
 #ifndef API_FORMAT_H
 #define API_FORMAT_H
 
+#include "api/bitrix/look.h"
 #include "api/settings.h"
 #include "api/template.h"
 #include "base/base.h"
@@ -19,7 +20,8 @@
 enum framing {
 	FRAMING_PLAIN,
 	FRAMING_EVENTSOURCE,
-	FRAMING_WEBSOCKET /* each piece is a text frame */
+	FRAMING_WEBSOCKET, /* each piece is a text frame */
+	FRAMING_BITRIX	   /* of a queue server; see api/bitrix/look.h */
 };
 
 struct format; /* opaque */
@@ -38,6 +40,9 @@ void formats_release(struct formats *f);
 /* The format that these settings ask for, with a reference. */
 int format_get(struct formats *f, const struct settings *s,
     enum framing framing, struct format **out) MUST_CHECK;
+/* Of a Bitrix client: no header, no footer. */
+int format_get_bitrix(struct formats *f, const struct bx_look *look,
+    struct format **out) MUST_CHECK;
 struct format *format_ref(struct format *f);
 void format_unref(struct format **f);
 
@@ -52,6 +57,7 @@ struct format_key {
 	uint64_t channel; /* number; 0: none */
 	int64_t id;
 	uint64_t cursor;
+	uint64_t user; /* FRAMING_BITRIX: for this reader alone; else 0 */
 };
 
 /*

@@ -1,5 +1,6 @@
 /*
- * api/framing.c - the bytes of plain, EventSource and WebSocket streams.
+ * api/framing.c - the bytes of plain, EventSource, WebSocket and Bitrix's
+ * streams.
  */
 #include "api/framing.h"
 
@@ -224,22 +225,15 @@ static int
 ws_message(const struct look *l, const struct format_key *key,
     const struct template_values *v, struct buf *out)
 {
-	uint8_t head[WS_HEAD_MAX] = { 0 };
-	size_t start = out->len, len, head_len;
-	int err = buf_append(out, head, sizeof(head));
+	size_t start;
+	int err = ws_frame_begin(out, &start);
 
 	(void)key;
 	if (err == 0)
 		err = template_render(l->template, v, out);
-	if (err != 0)
-		return err;
-	len = out->len - start - sizeof(head);
-	head_len = ws_head(head, WS_OP_TEXT, len);
-	memcpy(out->data + start, head, head_len);
-	memmove(out->data + start + head_len, out->data + start + sizeof(head),
-	    len);
-	out->len = start + head_len + len;
-	return 0;
+	if (err == 0)
+		ws_frame_end(out, start, WS_OP_TEXT);
+	return err;
 }
 
 static int
@@ -266,6 +260,35 @@ ws_ping(const struct look *l, const char *text, struct buf *out)
 	return buf_append(out, head, ws_head(head, WS_OP_PING, 0));
 }
 
+/* Bitrix's clients: no texts of an admin's, and all looks elsewhere. */
+
+static int
+bitrix_nothing(const struct look *l, const char *text, struct buf *out)
+{
+	(void)l;
+	(void)text;
+	(void)out;
+	return 0;
+}
+
+static int
+bitrix_ping(const struct look *l, const char *text, struct buf *out)
+{
+	/* Of a poll, too, which has no use for it: pieces that are no frames
+	 * may be for a WebSocket that makes its own (bx_held.c). */
+	(void)text;
+	return bx_look_put_ping(out, &l->bitrix);
+}
+
+static int
+bitrix_message(const struct look *l, const struct format_key *key,
+    const struct template_values *v, struct buf *out)
+{
+	assert(v->msg != NULL); /* we say nothing of our own to them */
+	return bx_look_put(
+	    out, &l->bitrix, v->msg, v->channel, key->cursor, key->user);
+}
+
 const struct framing_ops framings[] = {
 	[FRAMING_PLAIN] = { plain_fixed, plain_fixed, plain_ping, plain_message,
 	    plain_template },
@@ -273,4 +296,6 @@ const struct framing_ops framings[] = {
 	    event_message, event_template },
 	[FRAMING_WEBSOCKET] = { ws_fixed, ws_fixed, ws_ping, ws_message,
 	    plain_template },
+	[FRAMING_BITRIX] = { bitrix_nothing, bitrix_nothing, bitrix_ping,
+	    bitrix_message, bitrix_nothing },
 };

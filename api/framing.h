@@ -13,6 +13,7 @@ struct look {
 	enum framing framing;
 	enum compat compat;
 	bool cursor_as_id;	   /* else an event without id has none */
+	struct bx_look bitrix;	   /* FRAMING_BITRIX */
 	struct template *template; /* of a message, or of one of its lines */
 };
 

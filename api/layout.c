@@ -56,6 +56,16 @@ static const struct builtin builtins[] = {
 	    } },
 };
 
+/* The queue server that bitrix_version chooses, outside location blocks. */
+static const struct builtin bitrix_builtins[] = {
+	{ "/bitrix/subws/", false, { { "bitrix_route", "sub" } } },
+	{ "/bitrix/sub", false, { { "bitrix_route", "sub" } } },
+	{ "/bitrix/pub/", true, { { "bitrix_route", "pub" } } },
+	{ "/bitrix/rest/", false, { { "bitrix_route", "rest" } } },
+	{ "/bitrix/api/", true, { { "bitrix_route", "api" } } },
+	{ "/server-stat/", true, { { "bitrix_route", "stat" } } },
+};
+
 static void
 rules_init(struct rules *r)
 {
@@ -104,6 +114,7 @@ layout_new(void)
 	if (l == NULL)
 		return NULL;
 	rules_init(&l->global);
+	licences_init(&l->licences);
 	if (settings_init(&l->settings) != 0) {
 		free(l);
 		return NULL;
@@ -134,6 +145,7 @@ layout_free(struct layout **lp)
 	}
 	rules_release(&l->global);
 	cidr_list_release(&l->publish_from);
+	licences_release(&l->licences);
 	settings_release(&l->settings);
 	free(l);
 }
@@ -177,6 +189,7 @@ layout_set(struct layout *l, struct location *loc, struct slice name,
 	if (loc == NULL) {
 		err = settings_set(
 		    &l->settings, name, value, SETTINGS_GLOBAL, why);
+		l->bitrix |= slice_is(name, "bitrix_version");
 		return err != 0 ? err : rules_add(&l->global, name, value);
 	}
 	err = settings_init(&scratch);
@@ -246,11 +259,14 @@ layout_find(const struct layout *l, struct slice uri)
 }
 
 const struct builtin *
-layout_builtin(struct slice uri)
+layout_builtin(const struct layout *l, struct slice uri)
 {
-	for (size_t i = 0; i < COUNT_OF(builtins); i++) {
-		if (starts_with(uri, builtins[i].prefix))
-			return &builtins[i];
+	const struct builtin *all = l->bitrix ? bitrix_builtins : builtins;
+	size_t n = l->bitrix ? COUNT_OF(bitrix_builtins) : COUNT_OF(builtins);
+
+	for (size_t i = 0; i < n; i++) {
+		if (starts_with(uri, all[i].prefix))
+			return &all[i];
 	}
 	return NULL;
 }

@@ -10,6 +10,7 @@
 #define API_LAYOUT_H
 
 #include "api/settings.h"
+#include "auth/licence.h"
 #include "base/cidr.h"
 
 struct rule {
@@ -32,6 +33,8 @@ struct layout {
 	struct rules global;
 	struct location *locations;
 	struct cidr_list publish_from; /* of the built-in publisher */
+	struct licences licences;      /* keys of Bitrix's sites */
+	bool bitrix;		       /* a global bitrix_version is set */
 	struct settings settings;      /* global ones, for what is store-wide */
 };
 
@@ -53,13 +56,14 @@ int layout_check(
 /* The block with the longest prefix of the URI, or NULL. */
 const struct location *layout_find(const struct layout *l, struct slice uri);
 
-/* The built-in Bitrix layout's location, or NULL. */
+/* The built-in Bitrix layout's location, or NULL: version 2's, or the one that
+ * a global bitrix_version names. */
 struct builtin {
 	const char *prefix;
 	bool trusted_only;	  /* REMOTE_ADDR in publish_from */
 	const char *rules[11][2]; /* up to a NULL name */
 };
-const struct builtin *layout_builtin(struct slice uri);
+const struct builtin *layout_builtin(const struct layout *l, struct slice uri);
 #define BUILTIN_MAX_CHANNEL_ID_LENGTH 32
 
 #endif

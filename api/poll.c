@@ -143,7 +143,7 @@ poll_answer(
 	put_opening(c, &r);
 	for (size_t i = 0; i < n; i++) {
 		struct format_key key = { d[i].channel->number,
-			(int64_t)d[i].id, d[i].cursor };
+			(int64_t)d[i].id, d[i].cursor, 0 };
 		struct template_values v = delivery_values(&d[i]);
 
 		put_message(c, &r, &key, &v);
@@ -293,7 +293,7 @@ send_timeout(const struct call *c, uint64_t position)
 	c->api->stats->poll_timeouts++;
 	if (c->endpoint->settings.timeout_with_body &&
 	    call_compat(c) > COMPAT_0_3_4) {
-		struct format_key key = { 0, MESSAGE_ID_TIMED_OUT, 0 };
+		struct format_key key = { 0, MESSAGE_ID_TIMED_OUT, 0, 0 };
 		struct template_values v = special_values(MESSAGE_ID_TIMED_OUT,
 		    (struct slice){ "", 0 },
 		    (struct slice){ text, sizeof(text) - 1 });
@@ -341,7 +341,8 @@ poll_deleted(void *sess, const struct channel *ch, struct slice text,
 
 	(void)last;
 	if (answer == NULL) {
-		struct format_key fkey = { ch->number, MESSAGE_ID_DELETED, 0 };
+		struct format_key fkey = { ch->number, MESSAGE_ID_DELETED, 0,
+			0 };
 		struct template_values v =
 		    special_values(MESSAGE_ID_DELETED, channel_name(ch), text);
 

@@ -173,8 +173,8 @@ publisher_post(struct call *c)
 	} else {
 		w->format = info_format_of(c->query.accept);
 		w->on.done = (struct hub_wait){ publish_done, w, NULL };
-		err = hub_publish(
-		    a->hub, a->channels, a->path.n, msg, keep, &w->on.done);
+		err = hub_publish(a->hub, a->channels, a->path.n, msg,
+		    keep ? HUB_KEEP : 0, &w->on.done);
 	}
 	if (err == 0) {
 		request_shed(c->request);

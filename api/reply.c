@@ -13,6 +13,7 @@ static const struct {
 	{ 404, "Status: 404 Not Found\r\n" },
 	{ 405, "Status: 405 Not Allowed\r\n" },
 	{ 413, "Status: 413 Request Entity Too Large\r\n" },
+	{ 429, "Status: 429 Too Many Requests\r\n" },
 	{ 500, "Status: 500 Internal Server Error\r\n" },
 	{ 503, "Status: 503 Service Unavailable\r\n" },
 	{ 507, "Status: 507 Insufficient Storage\r\n" },

@@ -22,7 +22,9 @@ enum type {
 	TYPE_SUBSCRIBER,
 	TYPE_STATISTICS,
 	TYPE_WEBSOCKET,
+	TYPE_ROUTE,
 	TYPE_COMPAT,
+	TYPE_BITRIX,
 	TYPE_COMPLEX,
 	TYPE_FLAG,
 	TYPE_TEXT,
@@ -68,6 +70,14 @@ static const char *const compat_names[] = {
 	[COMPAT_0_3_4] = "0.3.4",
 	[COMPAT_0_4_0] = "0.4.0",
 	[COMPAT_0_6_0] = "0.6.0",
+};
+
+static const char *const route_names[] = {
+	[ROUTE_PUB] = "pub",
+	[ROUTE_SUB] = "sub",
+	[ROUTE_REST] = "rest",
+	[ROUTE_API] = "api",
+	[ROUTE_STAT] = "stat",
 };
 
 static int PRINTF_LIKE(2, 3)
@@ -195,6 +205,17 @@ set_role(struct settings *s, const struct directive *d, struct slice v,
 		s->role = ROLE_SUBSCRIBER;
 		s->mode = MODE_WEBSOCKET;
 		return 0;
+	case TYPE_ROUTE:
+		for (size_t i = 0; i < COUNT_OF(route_names); i++) {
+			if (slice_is(v, route_names[i])) {
+				s->role = ROLE_BITRIX;
+				s->bitrix_route = (enum bitrix_route)i;
+				return 0;
+			}
+		}
+		return wrong(why,
+		    "\"%.*s\" is none of pub, sub, rest, api, stat",
+		    (int)MIN_OF(v.len, 64), v.ptr);
 	default:
 		if (slice_is_nocase(v, "off"))
 			return wrong(
@@ -215,6 +236,18 @@ set_compat(enum compat *field, struct slice v, char why[SETTINGS_WHY_SIZE])
 	}
 	return wrong(why, "\"%.*s\" is none of 0.3.4, 0.4.0, 0.6.0",
 	    (int)MIN_OF(v.len, 64), v.ptr);
+}
+
+static int
+set_bitrix(uint32_t *field, struct slice v, char why[SETTINGS_WHY_SIZE])
+{
+	if (v.len != 1 || v.ptr[0] < '3' || v.ptr[0] > '5')
+		return wrong(why,
+		    "\"%.*s\" is none of 3, 4, 5 (1 and 2 are "
+		    "push_stream_compat 0.3.4 and 0.4.0)",
+		    (int)MIN_OF(v.len, 64), v.ptr);
+	*field = (uint32_t)(v.ptr[0] - '0');
+	return 0;
 }
 
 static int
@@ -255,6 +288,8 @@ directive_set(const struct directive *d, struct settings *s, struct slice v,
 	switch (d->type) {
 	case TYPE_COMPAT:
 		return set_compat(field, v, why);
+	case TYPE_BITRIX:
+		return set_bitrix(field, v, why);
 	case TYPE_FLAG:
 		if (!parse_flag(v, field))
 			return wrong(why, "\"%.*s\" is neither on nor off",
@@ -426,6 +461,8 @@ show_role(const struct settings *s, enum type t)
 		return mode_names[s->mode];
 	if (t == TYPE_STATISTICS && s->role == ROLE_STATISTICS)
 		return "on";
+	if (t == TYPE_ROUTE && s->role == ROLE_BITRIX)
+		return route_names[s->bitrix_route];
 	return NULL;
 }
 
@@ -446,6 +483,7 @@ settings_show(const struct settings *s, size_t i, char *out, size_t out_size)
 		return snprintf(
 		    out, out_size, "%s", *(const bool *)field ? "on" : "off");
 	case TYPE_COUNT:
+	case TYPE_BITRIX:
 		n = *(const uint32_t *)field;
 		break;
 	case TYPE_SECONDS:

@@ -14,7 +14,16 @@ enum role {
 	ROLE_NONE,
 	ROLE_PUBLISHER,
 	ROLE_SUBSCRIBER,
-	ROLE_STATISTICS
+	ROLE_STATISTICS,
+	ROLE_BITRIX
+};
+
+enum bitrix_route {
+	ROUTE_PUB,
+	ROUTE_SUB,
+	ROUTE_REST,
+	ROUTE_API,
+	ROUTE_STAT
 };
 
 enum sub_mode {
@@ -36,6 +45,8 @@ struct settings {
 	bool admin; /* publisher admin */
 	enum sub_mode mode;
 	enum compat compat;
+	enum bitrix_route bitrix_route;
+	uint32_t bitrix_version; /* 3, 4 or 5 */
 
 	/* complex values, unexpanded; NULL: not set */
 	char *channels_path;
@@ -63,6 +74,8 @@ struct settings {
 	uint64_t ping_message_interval_ms; /* 0: not set */
 	uint64_t subscriber_connection_ttl_ms;
 	uint64_t longpolling_connection_ttl_ms;
+	uint64_t bitrix_frame_delay_ms;	 /* 0: not set */
+	uint32_t bitrix_max_connections; /* of a private channel */
 
 	/* store-wide */
 	int64_t message_ttl_s;

@@ -93,8 +93,8 @@ send_message(struct wait_state *w, struct payload *piece)
 static struct payload *
 delivery_piece(const struct wait_state *w, const struct delivery *d)
 {
-	struct format_key key = { d->channel->number, (int64_t)d->id,
-		d->cursor };
+	struct format_key key = { d->channel->number, (int64_t)d->id, d->cursor,
+		0 };
 	struct payload *piece = format_again(w->endpoint->format, &key);
 	struct template_values v;
 
@@ -220,7 +220,7 @@ stream_deleted(void *sess, const struct channel *ch, struct slice text,
     uint64_t position, bool last)
 {
 	struct wait_state *w = sess;
-	struct format_key key = { ch->number, MESSAGE_ID_DELETED, 0 };
+	struct format_key key = { ch->number, MESSAGE_ID_DELETED, 0, 0 };
 	struct template_values v =
 	    special_values(MESSAGE_ID_DELETED, channel_name(ch), text);
 	struct payload *piece = format_message(w->endpoint->format, &key, &v);

@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "base/buf.h"
 #include "api/settings.h"
+#include "base/msg.h"
 
 struct template; /* opaque; refers to no text but its own */
 
@@ -22,6 +23,7 @@ struct template_values {
 	struct slice event_type;
 	uint32_t tag;
 	int64_t time_s;
+	const struct msg *msg; /* FRAMING_BITRIX only */
 };
 
 #define MESSAGE_ID_PING (-1)

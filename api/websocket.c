@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <sys/queue.h>
 
-#include "api/ws.h"
 #include "auth/accept.h"
 
 #define IGNORED_MAX 16384 /* bytes of a message that is not published */
@@ -31,8 +30,8 @@ struct ws_publish {
 
 /* --- frames of ours ---------------------------------------------------- */
 
-static struct payload *
-frame_new(enum ws_opcode op, struct slice text)
+struct payload *
+websocket_frame(enum ws_opcode op, struct slice text)
 {
 	uint8_t bytes[WS_HEAD_MAX + WS_CONTROL_MAX];
 	size_t head = ws_head(bytes, op, text.len);
@@ -50,12 +49,12 @@ websocket_close(uint16_t code, struct slice reason)
 	size_t len = MIN_OF(reason.len, sizeof(text) - 2);
 
 	if (code == 0)
-		return frame_new(WS_OP_CLOSE, (struct slice){ NULL, 0 });
+		return websocket_frame(WS_OP_CLOSE, (struct slice){ NULL, 0 });
 	text[0] = (char)(code >> 8);
 	text[1] = (char)(code & 0xff);
 	if (len != 0)
 		memcpy(text + 2, reason.ptr, len);
-	return frame_new(WS_OP_CLOSE, (struct slice){ text, len + 2 });
+	return websocket_frame(WS_OP_CLOSE, (struct slice){ text, len + 2 });
 }
 
 struct payload *
@@ -279,7 +278,8 @@ websocket_publish(struct wait_state *w, struct slice text)
 	}
 	p->wait = (struct hub_wait){ publish_done, p, NULL };
 	p->stream = w;
-	err = hub_publish(a->hub, a->channels, n, msg, keep, &p->wait);
+	err = hub_publish(
+	    a->hub, a->channels, n, msg, keep ? HUB_KEEP : 0, &p->wait);
 	if (err != 0) {
 		free(p);
 		return err;
@@ -304,7 +304,7 @@ on_text(struct wait_state *w, struct slice text)
 static void
 send_pong(struct wait_state *w, struct slice data)
 {
-	struct payload *pong = frame_new(WS_OP_PONG, data);
+	struct payload *pong = websocket_frame(WS_OP_PONG, data);
 
 	stream_send(w, pong);
 	payload_unref(&pong);

@@ -100,6 +100,29 @@ ws_head(uint8_t out[WS_HEAD_MAX], enum ws_opcode op, uint64_t len)
 	return 2 + bytes;
 }
 
+/* Room for the longest head: how long it is, only the end will tell. */
+int
+ws_frame_begin(struct buf *out, size_t *start)
+{
+	uint8_t head[WS_HEAD_MAX] = { 0 };
+
+	*start = out->len;
+	return buf_append(out, head, sizeof(head));
+}
+
+void
+ws_frame_end(struct buf *out, size_t start, enum ws_opcode op)
+{
+	uint8_t head[WS_HEAD_MAX];
+	size_t len = out->len - start - sizeof(head);
+	size_t head_len = ws_head(head, op, len);
+	char *at = out->data + start;
+
+	memmove(at + head_len, at + sizeof(head), len);
+	memcpy(at, head, head_len);
+	out->len = start + head_len + len;
+}
+
 void
 ws_reader_init(struct ws_reader *r, size_t max_message, bool require_mask)
 {

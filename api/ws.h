@@ -23,6 +23,7 @@ enum ws_opcode {
 };
 
 enum ws_close { /* section 7.4.1 */
+	WS_CLOSE_AWAY = 1001,
 	WS_CLOSE_PROTOCOL = 1002,
 	WS_CLOSE_UNSUPPORTED = 1003,
 	WS_CLOSE_NONE = 1005, /* never on the wire: a close without a code */
@@ -34,6 +35,9 @@ enum ws_close { /* section 7.4.1 */
 
 /* The head of an unmasked frame with FIN; returns its length. */
 size_t ws_head(uint8_t out[WS_HEAD_MAX], enum ws_opcode op, uint64_t len);
+/* A frame of what is appended between the two calls. */
+int ws_frame_begin(struct buf *out, size_t *start) MUST_CHECK;
+void ws_frame_end(struct buf *out, size_t start, enum ws_opcode op);
 
 enum ws_event {
 	WS_MORE,   /* all bytes used */

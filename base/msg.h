@@ -16,11 +16,22 @@ struct msg {
 	uint32_t refs;
 	uint32_t text_len;
 	int64_t expires; /* unix seconds; gone from then on */
+	uint32_t extra_len;
 	uint16_t event_id_len;
 	uint16_t event_type_len;
 	bool has_event_id; /* an empty one counts as given */
 	bool has_event_type;
-	char data[]; /* text, event id, event type */
+	char data[]; /* text, event id, event type, extra */
+};
+
+/* What a message is made of. */
+struct msg_parts {
+	struct slice text;
+	const struct slice *event_id;	/* NULL: not given */
+	const struct slice *event_type; /* likewise */
+	struct slice extra; /* what a dialect keeps beside the text, for
+			     * itself alone; len 0: nothing */
+	int64_t expires;
 };
 
 /*
@@ -56,13 +67,18 @@ uint64_t cursor_next(uint64_t last, uint64_t now_s, uint64_t n);
 static inline size_t
 msg_bytes(const struct msg *m)
 {
-	return (size_t)m->text_len + m->event_id_len + m->event_type_len;
+	return (size_t)m->text_len + m->event_id_len + m->event_type_len +
+	    m->extra_len;
 }
 
-/* NULL pointers for the event id or type mean "not given".  NULL: no memory. */
+/* NULL: no memory, or a part is too long. */
+struct msg *msg_make(const struct msg_parts *parts);
+/* The same without extra. */
 struct msg *msg_new(const void *text, size_t text_len,
     const struct slice *event_id, const struct slice *event_type,
     int64_t expires);
+/* The same bytes, for another owner (or thread); its references are its own. */
+struct msg *msg_copy(const struct msg *m);
 struct msg *msg_ref(struct msg *m);
 void msg_unref(struct msg **m); /* NULL is allowed */
 
@@ -83,6 +99,13 @@ msg_event_type(const struct msg *m)
 {
 	return (struct slice){ m->data + m->text_len + m->event_id_len,
 		m->event_type_len };
+}
+
+static inline struct slice
+msg_extra(const struct msg *m)
+{
+	return (struct slice){ m->data + msg_bytes(m) - m->extra_len,
+		m->extra_len };
 }
 
 #endif

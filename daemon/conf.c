@@ -8,13 +8,13 @@
  */
 #include "daemon/conf.h"
 
-#include <confuse.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 
 #include "base/buf.h"
 #include "base/units.h"
+#include "daemon/conf_priv.h"
 
 #define BODY_LIMIT ((uint64_t)32 << 20)
 #define CONF_FILE_MAX ((size_t)16 << 20)
@@ -28,7 +28,8 @@ enum conf_type {
 	TYPE_NUMBER,
 	TYPE_MODE,
 	TYPE_TIME,
-	TYPE_LEVEL
+	TYPE_LEVEL,
+	TYPE_LICENCE /* conf_licence.c has them */
 };
 
 struct conf_key {
@@ -62,6 +63,7 @@ static const char *const level_names[] = {
 static struct {
 	struct conf *conf;
 	int errors;
+	bool has_keys;
 } reading;
 
 static void
@@ -169,6 +171,7 @@ conf_set(struct conf *c, const struct conf_key *k, const char *text)
 		    : "is not a mode such as 0660";
 	case TYPE_LIST:
 	case TYPE_NETWORKS:
+	case TYPE_LICENCE:
 		break;
 	}
 	return NULL;
@@ -199,6 +202,12 @@ static void PRINTF_LIKE(2, 0)
 	char text[512];
 
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	/* The word that libconfuse stumbled over may be a key. */
+	if (reading.has_keys &&
+	    (strstr(fmt, "unexpected token") != NULL ||
+		strstr(fmt, "no such option") != NULL))
+		(void)snprintf(text, sizeof(text),
+		    "an unknown name, or a word that is out of place");
 	if (cfg != NULL && cfg->filename != NULL && cfg->line != 0)
 		log_at(LOG_ERROR, "%s:%d: %s", cfg->filename, cfg->line, text);
 	else
@@ -321,14 +330,46 @@ opt_text(cfg_opt_t *o, const char *name)
 	*o = (cfg_opt_t)CFG_STR(name, NULL, CFGF_NODEFAULT);
 }
 
-/* libconfuse's view of the two tables. */
+static bool
+conf_key_is_list(const struct conf_key *k)
+{
+	return k->type == TYPE_LIST || k->type == TYPE_NETWORKS ||
+	    strcmp(k->name, "signature_key") == 0;
+}
+
+/* Who checks values, once libconfuse knows the names. */
+static void
+conf_validators(cfg_t *cfg)
+{
+	char path[128];
+
+	for (size_t i = 0; i < COUNT_OF(conf_keys); i++)
+		(void)cfg_set_validate_func(cfg, conf_keys[i].name,
+		    conf_keys[i].type == TYPE_LICENCE ? licence_value_cb
+						      : conf_key_cb);
+	for (size_t i = 0; settings_name(i) != NULL; i++) {
+		(void)cfg_set_validate_func(
+		    cfg, settings_name(i), conf_setting_cb);
+		(void)snprintf(
+		    path, sizeof(path), "location|%s", settings_name(i));
+		(void)cfg_set_validate_func(cfg, path, conf_setting_cb);
+	}
+	for (const cfg_opt_t *o = licence_options; o->name != NULL; o++) {
+		(void)snprintf(path, sizeof(path), "licence|%s", o->name);
+		(void)cfg_set_validate_func(cfg, path, licence_value_cb);
+	}
+	(void)cfg_set_validate_func(cfg, "location", conf_location_cb);
+	(void)cfg_set_validate_func(cfg, "licence", licence_block_cb);
+}
+
+/* libconfuse's view of the tables. */
 static cfg_t *
 conf_options(cfg_opt_t **root, cfg_opt_t **inner)
 {
 	size_t settings = setting_count(), n = 0;
 	cfg_t *cfg;
 
-	*root = calloc(COUNT_OF(conf_keys) + settings + 2, sizeof(**root));
+	*root = calloc(COUNT_OF(conf_keys) + settings + 3, sizeof(**root));
 	*inner = calloc(settings + 1, sizeof(**inner));
 	if (*root == NULL || *inner == NULL)
 		return NULL;
@@ -336,8 +377,7 @@ conf_options(cfg_opt_t **root, cfg_opt_t **inner)
 		opt_text(&(*inner)[i], settings_name(i));
 	(*inner)[settings] = (cfg_opt_t)CFG_END();
 	for (size_t i = 0; i < COUNT_OF(conf_keys); i++, n++) {
-		if (conf_keys[i].type == TYPE_LIST ||
-		    conf_keys[i].type == TYPE_NETWORKS)
+		if (conf_key_is_list(&conf_keys[i]))
 			(*root)[n] = (cfg_opt_t)CFG_STR_LIST(
 			    conf_keys[i].name, NULL, CFGF_NODEFAULT);
 		else
@@ -347,24 +387,14 @@ conf_options(cfg_opt_t **root, cfg_opt_t **inner)
 		opt_text(&(*root)[n], settings_name(i));
 	(*root)[n++] = (cfg_opt_t)CFG_SEC(
 	    "location", *inner, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+	(*root)[n++] = (cfg_opt_t)CFG_SEC("licence", licence_options,
+	    CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
 	(*root)[n] = (cfg_opt_t)CFG_END();
 	cfg = cfg_init(*root, CFGF_NONE);
 	if (cfg == NULL)
 		return NULL;
 	(void)cfg_set_error_function(cfg, conf_complain);
-	for (size_t i = 0; i < COUNT_OF(conf_keys); i++)
-		(void)cfg_set_validate_func(
-		    cfg, conf_keys[i].name, conf_key_cb);
-	for (size_t i = 0; i < settings; i++) {
-		char path[128];
-
-		(void)cfg_set_validate_func(
-		    cfg, settings_name(i), conf_setting_cb);
-		(void)snprintf(
-		    path, sizeof(path), "location|%s", settings_name(i));
-		(void)cfg_set_validate_func(cfg, path, conf_setting_cb);
-	}
-	(void)cfg_set_validate_func(cfg, "location", conf_location_cb);
+	conf_validators(cfg);
 	return cfg;
 }
 
@@ -380,7 +410,8 @@ conf_defaults(struct conf *c)
 			err = strings_split(
 			    (struct strings *)(void *)((char *)c + k->offset),
 			    k->initial);
-		else if (conf_set(c, k, k->initial) != NULL)
+		else if (k->type != TYPE_LICENCE &&
+		    conf_set(c, k, k->initial) != NULL)
 			err = ERR_NOMEM;
 	}
 	return err;
@@ -473,25 +504,34 @@ conf_blank_comments(struct buf *text)
 	}
 }
 
-/* The file without its comments; it ends with a line end.  errno is set. */
-static int
-conf_load(const char *path, struct buf *text)
+int
+conf_load(FILE *f, struct buf *text)
 {
 	char part[4096];
-	FILE *f = fopen(path, "re");
 	size_t n;
 	int err = 0;
 
-	if (f == NULL)
-		return ERR_SYSTEM;
 	while (err == 0 && (n = fread(part, 1, sizeof(part), f)) != 0)
 		err = buf_append(text, part, n);
+	return err == 0 && ferror(f) != 0 ? ERR_SYSTEM : err;
+}
+
+/* The file without its comments; it ends with a line end.  errno is set. */
+static int
+conf_load_path(const char *path, struct buf *text)
+{
+	FILE *f = fopen(path, "re");
+	int err;
+
+	if (f == NULL)
+		return ERR_SYSTEM;
+	err = conf_load(f, text);
 	if (err == 0)
-		err = ferror(f) != 0 ? ERR_SYSTEM : buf_text(text, "\n");
-	else
-		errno = EFBIG;
+		err = buf_text(text, "\n");
 	if (err == 0)
 		conf_blank_comments(text);
+	else if (err != ERR_SYSTEM)
+		errno = EFBIG;
 	(void)fclose(f);
 	return err;
 }
@@ -505,9 +545,11 @@ conf_parse_file(cfg_t *cfg, const char *path)
 	FILE *f;
 
 	buf_init(&text, CONF_FILE_MAX);
-	if (conf_load(path, &text) == 0 &&
+	if (conf_load_path(path, &text) == 0 &&
 	    (cfg->filename = strdup(path)) != NULL &&
 	    (f = fmemopen(text.data, text.len, "r")) != NULL) {
+		reading.has_keys = memmem(text.data, text.len, "signature_key",
+				       strlen("signature_key")) != NULL;
 		rc = cfg_parse_fp(cfg, f);
 		(void)fclose(f);
 	}
@@ -515,24 +557,39 @@ conf_parse_file(cfg_t *cfg, const char *path)
 	return rc;
 }
 
+/* What the parser does not hand over line by line. */
+static int
+conf_take(struct conf *c, cfg_t *cfg)
+{
+	int err = conf_take_lists(c, cfg);
+
+	if (err != 0)
+		return err;
+	c->licences_shown = licences_show(cfg);
+	return c->licences_shown != NULL ? 0 : ERR_NOMEM;
+}
+
 static int
 conf_parse(struct conf *c, const char *path)
 {
 	cfg_opt_t *root = NULL, *inner = NULL;
 	cfg_t *cfg = conf_options(&root, &inner);
-	int rc, err = ERR_NOMEM;
+	int rc, ended, err = ERR_NOMEM;
 
 	reading.conf = c;
 	reading.errors = 0;
 	if (cfg != NULL) {
+		licences_begin(&c->layout->licences);
 		rc = conf_parse_file(cfg, path);
+		ended =
+		    licences_end(cfg, rc == CFG_SUCCESS && reading.errors == 0);
 		if (rc == CFG_FILE_ERROR) {
 			log_at(LOG_ERROR, "%s: %s", path, strerror(errno));
 			err = ERR_CONFIG;
 		} else if (rc != CFG_SUCCESS || reading.errors != 0) {
 			err = ERR_CONFIG;
 		} else {
-			err = conf_take_lists(c, cfg);
+			err = ended != 0 ? ended : conf_take(c, cfg);
 		}
 		cfg_free(cfg);
 	}
@@ -580,6 +637,7 @@ conf_free(struct conf **cp)
 	}
 	cidr_list_release(&c->fronts_cidr);
 	layout_free(&c->layout);
+	free(c->licences_shown);
 	free(c);
 }
 
@@ -592,9 +650,8 @@ conf_take_layout(struct conf *c)
 	return l;
 }
 
-/* As a double-quoted string of libconfuse. */
-static void
-dump_quoted(FILE *out, const char *text, size_t len)
+void
+conf_quote(FILE *out, const char *text, size_t len)
 {
 	(void)fputc('"', out);
 	for (size_t i = 0; i < len; i++) {
@@ -627,13 +684,13 @@ dump_key(const struct conf *c, const struct conf_key *k, FILE *out)
 		for (size_t i = 0; i < s->n; i++) {
 			if (i != 0)
 				(void)fputs(", ", out);
-			dump_quoted(out, s->list[i], strlen(s->list[i]));
+			conf_quote(out, s->list[i], strlen(s->list[i]));
 		}
 		(void)fputc('}', out);
 		break;
 	case TYPE_TEXT:
 		text = *(char *const *)field;
-		dump_quoted(out, text, strlen(text));
+		conf_quote(out, text, strlen(text));
 		break;
 	case TYPE_SYNC:
 		(void)fputs(sync_names[*(const enum store_sync *)field], out);
@@ -651,6 +708,8 @@ dump_key(const struct conf *c, const struct conf_key *k, FILE *out)
 	case TYPE_NUMBER:
 		(void)fprintf(out, "%" PRIu64, *(const uint64_t *)field);
 		break;
+	case TYPE_LICENCE:
+		break; /* never asked for */
 	}
 	(void)fputc('\n', out);
 }
@@ -662,27 +721,30 @@ conf_dump(const struct conf *c, FILE *out)
 	char value[65536];
 	int len;
 
-	for (size_t i = 0; i < COUNT_OF(conf_keys); i++)
-		dump_key(c, &conf_keys[i], out);
+	for (size_t i = 0; i < COUNT_OF(conf_keys); i++) {
+		if (conf_keys[i].type != TYPE_LICENCE)
+			dump_key(c, &conf_keys[i], out);
+	}
+	(void)fputs(c->licences_shown, out);
 	(void)fputc('\n', out);
 	for (size_t i = 0; settings_name(i) != NULL; i++) {
 		len = settings_show(&l->settings, i, value, sizeof(value));
 		if (len < 0 || (size_t)len >= sizeof(value))
 			continue; /* not set */
 		(void)fprintf(out, "%s = ", settings_name(i));
-		dump_quoted(out, value, (size_t)len);
+		conf_quote(out, value, (size_t)len);
 		(void)fputc('\n', out);
 	}
 	for (const struct location *loc = l->locations; loc != NULL;
 	     loc = loc->next) {
 		(void)fputs("\nlocation ", out);
-		dump_quoted(out, loc->prefix, strlen(loc->prefix));
+		conf_quote(out, loc->prefix, strlen(loc->prefix));
 		(void)fputs(" {\n", out);
 		for (const struct rule *r = loc->rules.first; r != NULL;
 		     r = r->next) {
 			(void)fprintf(
 			    out, "\t%.*s = ", (int)r->name.len, r->name.ptr);
-			dump_quoted(out, r->value.ptr, r->value.len);
+			conf_quote(out, r->value.ptr, r->value.len);
 			(void)fputc('\n', out);
 		}
 		(void)fputs("}\n", out);

@@ -8,6 +8,8 @@
 #ifndef DAEMON_CONF_H
 #define DAEMON_CONF_H
 
+#include "base/base.h"
+
 #include <stdio.h>
 
 #include "api/layout.h"
@@ -45,6 +47,7 @@ struct conf {
 	uint64_t subscriber_buffer_time_ms;
 	enum log_level log_level;
 	char *log_file;
+	char *licences_shown;  /* what -T prints of keys: never the keys */
 	struct layout *layout; /* the api takes it: conf_take_layout */
 };
 

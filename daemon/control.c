@@ -4,8 +4,10 @@
  * The protocol is SCGI, so there is no protocol of our own here:
  *   DOCUMENT_URI=/status          "name value" lines
  *   DOCUMENT_URI=/backup, a body  copy the database to the path in the body
+ *   DOCUMENT_URI=/bitrix          lines of what `holdfastctl bitrix` checks
  */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "api/reply.h"
 #include "base/log.h"
@@ -87,6 +89,33 @@ control_status(struct daemon *d, struct request *r)
 	buf_release(&body);
 }
 
+/* How many keys there are, and never one of them. */
+static void
+control_bitrix(struct daemon *d, struct request *r)
+{
+	const struct licences *all = &api_layout(d->api)->licences;
+	const char *algo = keyring_algo(all->personal.keys);
+	size_t n = 0;
+	struct buf body;
+
+	for (const struct licence *l = all->shared; l != NULL; l = l->next)
+		n++;
+	buf_init(&body, CONTROL_MAX);
+	if (buf_printf(&body,
+		"signature_keys %zu\n"
+		"signature_algo %s\n"
+		"licences %zu\n"
+		"scgi_listeners %zu\n"
+		"client_max_body_size %" PRIu64 "\n",
+		keyring_count(all->personal.keys), algo != NULL ? algo : "none",
+		n, listeners_count(d->listeners, LISTEN_SCGI),
+		d->conf->client_max_body_size) != 0)
+		control_say(r, 503, err_text(ERR_NOMEM));
+	else
+		control_reply(r, 200, &body);
+	buf_release(&body);
+}
+
 static void
 control_backup(struct daemon *d, struct request *r)
 {
@@ -120,6 +149,7 @@ control_store_done(void *arg, struct store_op *op)
 {
 	struct daemon *d = arg;
 	struct request *r = d->backup;
+	char text[128];
 
 	if (op->kind != STORE_BACKUP) {
 		hub_store_done(d->hub, op);
@@ -127,10 +157,14 @@ control_store_done(void *arg, struct store_op *op)
 	}
 	d->backup = NULL;
 	d->backing_up = false;
-	if (r != NULL && op->err == 0)
+	if (r != NULL && op->err == 0) {
 		control_say(r, 200, "done");
-	else if (r != NULL)
-		control_say(r, 500, err_text(op->err));
+	} else if (r != NULL) {
+		(void)snprintf(text, sizeof(text),
+		    "the daemon, which writes the copy, could not: %s",
+		    err_text(op->err));
+		control_say(r, 500, text);
+	}
 	store_op_free(&op);
 }
 
@@ -144,6 +178,8 @@ control_handle(void *arg, struct request *r)
 		control_status(d, r);
 	else if (slice_is(uri, "/backup"))
 		control_backup(d, r);
+	else if (slice_is(uri, "/bitrix"))
+		control_bitrix(d, r);
 	else
 		control_say(r, 404, "no such command");
 }

@@ -492,6 +492,16 @@ listeners_set_fronts(struct listeners *ls, const struct cidr_list *fronts)
 	ls->fronts = fronts;
 }
 
+size_t
+listeners_count(const struct listeners *ls, enum listen_as as)
+{
+	size_t n = 0;
+
+	for (const struct listener *l = ls->list; l != NULL; l = l->next)
+		n += l->as == as;
+	return n;
+}
+
 void
 listeners_stop(struct listeners *ls)
 {

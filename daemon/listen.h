@@ -48,6 +48,7 @@ int listeners_open(struct listeners **out, struct event_base *base,
     struct stats *stats, const struct listen_conf *conf) MUST_CHECK;
 /* What is accepted goes to gw. */
 int listeners_start(struct listeners *ls, struct gateway *gw) MUST_CHECK;
+size_t listeners_count(const struct listeners *ls, enum listen_as as);
 void listeners_set_fronts(struct listeners *ls, const struct cidr_list *fronts);
 
 /* Take what waits in the backlogs of our own sockets, then stop accepting.

@@ -84,6 +84,7 @@ loop_arm_timer(struct daemon *d, bool at_once)
 	uint64_t next = MIN_OF(hub_next_ms(d->hub), now + 1000);
 	struct timeval tv;
 
+	next = MIN_OF(next, api_next_ms(d->api));
 	if (d->notify.watchdog_ms != 0)
 		next = MIN_OF(next, d->notify.next_ms);
 	if (at_once)

@@ -14,7 +14,7 @@ backlog_clear(struct backlog *b)
 {
 	for (uint32_t i = 0; i < b->n; i++)
 		msg_unref(&b->at[i].msg);
-	b->n = 0;
+	b->n = b->messages = 0;
 	b->bytes = 0;
 }
 
@@ -46,35 +46,61 @@ backlog_grow(struct backlog *b)
 	return true;
 }
 
+/* Is d another message than the backlog's last? */
+static bool
+is_another(const void *backlog, const struct delivery *d)
+{
+	const struct backlog *b = backlog;
+
+	return b->n == 0 || b->at[b->n - 1].cursor != d->cursor;
+}
+
+/* Its place is there. */
+static void
+backlog_put(struct backlog *b, const struct delivery *d)
+{
+	if (is_another(b, d)) {
+		b->messages++;
+		b->bytes += msg_bytes(d->msg);
+	}
+	b->at[b->n++] = *d;
+}
+
 bool
 backlog_add(struct backlog *b, const struct delivery *d, uint32_t max_messages,
     size_t max_bytes)
 {
-	if (b->n != 0 &&
-	    (b->n >= max_messages || b->bytes + d->msg->text_len > max_bytes))
+	if (b->n != 0 && is_another(b, d) &&
+	    (b->messages >= max_messages ||
+		b->bytes + msg_bytes(d->msg) > max_bytes))
 		return false;
 	if (!backlog_grow(b))
 		return false;
-	b->at[b->n] = *d;
-	b->at[b->n++].msg = msg_ref(d->msg);
-	b->bytes += d->msg->text_len;
+	backlog_put(b, d);
+	(void)msg_ref(d->msg);
 	return true;
 }
 
 void
 backlog_filter(struct backlog *b, backlog_stays_f *stays, const void *arg)
 {
-	uint32_t n = 0;
+	uint32_t n = b->n;
 
-	for (uint32_t i = 0; i < b->n; i++) {
-		struct delivery *d = &b->at[i];
+	b->n = b->messages = 0;
+	b->bytes = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct delivery d = b->at[i];
 
-		if (stays(arg, d)) {
-			b->at[n++] = *d;
-			continue;
-		}
-		b->bytes -= d->msg->text_len;
-		msg_unref(&d->msg);
+		if (stays(arg, &d))
+			backlog_put(b, &d);
+		else
+			msg_unref(&d.msg);
 	}
-	b->n = n;
+}
+
+void
+backlog_unite_shared(struct backlog *b)
+{
+	/* It fills up while it is filtered, so its last is what stayed last. */
+	backlog_filter(b, is_another, b);
 }

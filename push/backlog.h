@@ -2,8 +2,9 @@
  * push/backlog.h - live messages that wait for a replay to end, in order.
  *
  * Each holds a reference of its message.  One has its place in the struct, so
- * the first always fits, whatever its size.  Owner: a reading (replay.c).
- * Thread: loop.
+ * the first always fits, whatever its size.  A shared message is in it once
+ * for each channel that brings it, since any of them may be deleted before the
+ * end; it counts as one.  Owner: a reading (replay.c).  Thread: loop.
  */
 #ifndef PUSH_BACKLOG_H
 #define PUSH_BACKLOG_H
@@ -13,7 +14,8 @@
 struct backlog {
 	struct delivery *at;
 	uint32_t n, room;
-	size_t bytes; /* of texts */
+	uint32_t messages;
+	size_t bytes; /* of their texts */
 	struct delivery first;
 };
 
@@ -25,6 +27,9 @@ void backlog_clear(struct backlog *b);
  * memory; nothing was changed. */
 bool backlog_add(struct backlog *b, const struct delivery *d,
     uint32_t max_messages, size_t max_bytes) MUST_CHECK;
+
+/* Of a shared message keep the first only. */
+void backlog_unite_shared(struct backlog *b);
 
 /* Keep only what `stays` says of. */
 typedef bool backlog_stays_f(const void *arg, const struct delivery *d);

@@ -6,7 +6,9 @@
  * activity gives it the same time from now on, so a list in order of activity
  * is a list in order of expiry.  A channel that is past its time but still in
  * use leaves the list; losing its last reader or message puts it back, at the
- * front, since it may go at once.
+ * front, since it may go at once.  One that nobody uses but somebody is behind
+ * (hub_seen()) goes to the list's end, as if it had been active, so that
+ * presence costs nothing before a channel's time is over.
  */
 #include "push/hub_priv.h"
 
@@ -258,6 +260,19 @@ channel_adopt(struct hub *h, struct channel *c)
 	channel_touch(h, c);
 }
 
+void
+hub_seen(struct hub *h, struct channel *c, uint64_t until_ms)
+{
+	(void)h;
+	c->present_ms = MAX_OF(c->present_ms, until_ms);
+}
+
+bool
+hub_present(const struct hub *h, const struct channel *c)
+{
+	return !c->deleted && c->present_ms > h->now_ms;
+}
+
 /* c lost a reader, a message or a publish: that may have been what kept it. */
 void
 channel_released(struct hub *h, struct channel *c)
@@ -309,6 +324,10 @@ channel_collect_idle(struct hub *h)
 		c->on_idle = false;
 		if (c->deleted || channel_in_use(h, c))
 			continue;
+		if (hub_present(h, c)) {
+			channel_touch(h, c);
+			continue;
+		}
 		channel_drop_row(h, c);
 		channel_hide(h, c);
 		channel_free(h, c);

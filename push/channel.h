@@ -30,6 +30,7 @@ struct channel {
 	struct wait_list waits;
 	TAILQ_ENTRY(channel) idle; /* in hub->idle while on_idle */
 	uint64_t expires_ms;	   /* inactive from then on */
+	uint64_t present_ms;	   /* somebody is there until then */
 	uint64_t last_cursor;	   /* of the newest message, kept or not */
 	uint64_t tail;		   /* of the newest kept message */
 	uint64_t mark;		   /* of the read that named it last */

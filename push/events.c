@@ -98,6 +98,7 @@ events_tell(struct hub *h, const char *type, const struct channel *c)
 		return;
 	}
 	msg = events_msg(h, (struct slice){ type, strlen(type) }, c);
-	if (msg == NULL || hub_publish(h, &h->events, 1, msg, true, NULL) != 0)
+	if (msg == NULL ||
+	    hub_publish(h, &h->events, 1, msg, HUB_KEEP, NULL) != 0)
 		h->stats->events_lost++;
 }

@@ -178,9 +178,11 @@ hub_reserve(struct hub *h)
 	struct store_op *op;
 	bool soon;
 
-	if (h->reserving || first == NULL)
+	/* In a new database the first wait may end before it is covered. */
+	if (h->reserving || (first == NULL && reserved_s != 0))
 		return;
-	soon = sub_ends_ms(h, first) <= h->now_ms + RESERVE_BEFORE_MS;
+	soon = first == NULL ||
+	    sub_ends_ms(h, first) <= h->now_ms + RESERVE_BEFORE_MS;
 	if (reserved_s + RESERVE_BEHIND_S >= now_s &&
 	    (!soon || reserved_s >= now_s + RESERVE_AHEAD_S))
 		return;
@@ -241,6 +243,20 @@ hub_forget(struct hub_wait *w)
 	w->home = NULL;
 }
 
+/* Is no channel named twice? */
+static bool
+all_different(struct hub *h, struct channel *const *channels, uint32_t n)
+{
+	uint64_t mark = h->next_token++;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (channels[i]->mark == mark)
+			return false;
+		channels[i]->mark = mark;
+	}
+	return true;
+}
+
 /* One channel's share of a publish that is about to be queued. */
 static void
 publish_member(
@@ -270,17 +286,21 @@ publish_undo(struct hub *h, struct store_append *a)
 
 int
 hub_publish(struct hub *h, struct channel *const *channels, uint32_t n,
-    struct msg *msg, bool keep, struct hub_wait *wait)
+    struct msg *msg, unsigned how, struct hub_wait *wait)
 {
+	bool keep = (how & HUB_KEEP) != 0;
+	bool shared = (how & HUB_SHARED) != 0;
 	struct store_op *op;
 	int err;
 
+	assert(!shared || all_different(h, channels, n));
 	op = store_op_append(msg, n);
 	if (op == NULL) {
 		msg_unref(&msg);
 		return ERR_NOMEM;
 	}
 	op->u.append.keep = keep;
+	op->u.append.shared = shared;
 	op->u.append.floor = h->given;
 	for (uint32_t i = 0; i < n; i++)
 		publish_member(h, channels[i], keep, &op->u.append.members[i]);
@@ -324,7 +344,7 @@ publish_visible(struct hub *h, const struct store_append *a)
 		c->inflight--;
 		c->on_disk = true;
 		c->last_id = m->id;
-		c->last_cursor = a->cursor + i;
+		c->last_cursor = store_append_cursor(a, i);
 		h->committed = c->last_cursor;
 		if (a->keep) {
 			c->tail = c->last_cursor;
@@ -338,6 +358,8 @@ publish_visible(struct hub *h, const struct store_append *a)
 	}
 }
 
+/* A reader of several channels of a shared message has it after the first of
+ * them, and is past its cursor then. */
 static void
 publish_deliver(struct hub *h, const struct store_append *a)
 {
@@ -346,7 +368,7 @@ publish_deliver(struct hub *h, const struct store_append *a)
 		struct channel *c = map_get(&h->numbers, m->channel);
 		struct delivery d = { .msg = a->msg,
 			.channel = c,
-			.cursor = a->cursor + i,
+			.cursor = store_append_cursor(a, i),
 			.id = m->id,
 			.kept = a->keep,
 			.live = true };

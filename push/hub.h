@@ -82,13 +82,28 @@ struct hub_wait {
 	struct hub_wait **home; /* the hub's: what leads here, or NULL */
 };
 
+/* How a message is published; to be or-ed. */
+enum hub_how {
+	HUB_KEEP = 1,  /* for later readers too */
+	HUB_SHARED = 2 /* one cursor in all channels, and who reads several
+			* of them gets it once; none may be named twice */
+};
+
 /*
- * Publish to n channels, in order, each copy with its own id and cursor.
- * keep: for later readers too.  Takes the caller's reference of msg.
- * wait NULL: nobody does.  ERR_BUSY, ERR_NOMEM: nothing was queued.
+ * Publish to n channels (n >= 1), in order: without HUB_SHARED each has a copy
+ * with a cursor of its own.  Ids are always each channel's own.  Takes the
+ * caller's reference of msg.  wait NULL: nobody does.
+ * ERR_BUSY, ERR_NOMEM: nothing was queued.
  */
 int hub_publish(struct hub *h, struct channel *const *channels, uint32_t n,
-    struct msg *msg, bool keep, struct hub_wait *wait) MUST_CHECK;
+    struct msg *msg, unsigned how, struct hub_wait *wait) MUST_CHECK;
+
+/*
+ * Presence.  Someone is behind c until then (monotonic ms), reading or not: c
+ * is not collected for inactivity before.  Never shortens it.
+ */
+void hub_seen(struct hub *h, struct channel *c, uint64_t until_ms);
+bool hub_present(const struct hub *h, const struct channel *c);
 
 /*
  * Delete n channels (n >= 1; duplicates allowed).  They leave the index at

@@ -36,7 +36,8 @@ struct reading {
 	uint64_t upto;
 	uint64_t had; /* the position it came with; 0: none */
 	bool by_cursor;
-	bool overrun; /* the backlog was thrown away */
+	bool overrun;  /* the backlog was thrown away */
+	uint64_t lost; /* the newest that went with it */
 	struct backlog backlog;
 };
 
@@ -270,12 +271,21 @@ replay_free(struct hub *h, struct sub *s)
 	reading_free(r);
 }
 
+/* A shared one may be lost in several channels: it is counted once. */
+static void
+replay_lose(struct hub *h, struct reading *r, const struct delivery *d)
+{
+	if (!d->kept && d->cursor != r->lost)
+		h->stats->stream_overruns++;
+	r->lost = d->cursor;
+}
+
 /* Too much: what is stored will be read, the rest is lost and counted. */
 static void
 replay_overrun(struct hub *h, struct reading *r)
 {
 	for (uint32_t i = 0; i < r->backlog.n; i++)
-		h->stats->stream_overruns += !r->backlog.at[i].kept;
+		replay_lose(h, r, &r->backlog.at[i]);
 	backlog_clear(&r->backlog);
 	r->overrun = true;
 }
@@ -295,7 +305,7 @@ replay_keep(struct hub *h, struct sub *s, const struct delivery *d)
 		return;
 	if (!r->overrun)
 		replay_overrun(h, r);
-	h->stats->stream_overruns += !d->kept;
+	replay_lose(h, r, d);
 }
 
 static bool
@@ -428,6 +438,7 @@ replay_finish(struct hub *h, struct sub *s)
 	s->reading = NULL;
 	s->after = MAX_OF(s->after, r->upto);
 	backlog_filter(b, still_alive, h);
+	backlog_unite_shared(b);
 	if (b->n != 0 && s->kind != SUB_STREAM) {
 		sub_end_deliver(h, s, b->at, 1, b->at[0].cursor);
 		s = NULL;
@@ -484,6 +495,31 @@ replay_sliced(struct hub *h, struct sub *s, const struct store_read *last)
 	return 0;
 }
 
+/* Was something found in a channel that was deleted meanwhile? */
+static bool
+found_elsewhere(const struct sub *s, const struct store_read *r)
+{
+	for (size_t i = 0; i < r->n_found; i++) {
+		if (sub_channel(s, r->wants[r->found[i].want].channel) == NULL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A shared message is found in one of its channels only.  If that one has gone,
+ * the reader may still want it for another: so the others are asked again.
+ */
+static int
+replay_again(struct hub *h, struct sub *s, struct store_read *r)
+{
+	int err;
+
+	r->cut = 0;
+	err = next_slice(s, r);
+	return err != 0 ? err : replay_go_on(h, s);
+}
+
 void
 replay_read_done(struct hub *h, struct store_op *op)
 {
@@ -493,7 +529,10 @@ replay_read_done(struct hub *h, struct store_op *op)
 	if (s == NULL)
 		return; /* the reader has gone */
 	s->reading->op = NULL;
-	if (err == 0 && s->kind == SUB_STREAM) {
+	if (err == 0 && s->kind == SUB_STREAM &&
+	    found_elsewhere(s, &op->u.read)) {
+		err = replay_again(h, s, &op->u.read);
+	} else if (err == 0 && s->kind == SUB_STREAM) {
 		err = replay_deliver(h, s, &op->u.read);
 		if (err == 0)
 			err = replay_sliced(h, s, &op->u.read);

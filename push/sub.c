@@ -19,7 +19,7 @@
  * The deadline waits for a read that the store has: what it finds goes first.
  * A stream has one place in the heap for its end and its pings.  A message
  * does not move it there: it only says when it came, and a ping that comes up
- * too early is put back.
+ * too early is put back.  Steady pings do not even ask when it came.
  */
 #include "push/hub_priv.h"
 
@@ -28,8 +28,9 @@
 /* What a stream has besides, behind its waits. */
 struct stream_times {
 	uint64_t deadline_ms;
-	uint64_t ping_ms; /* 0: none */
-	uint64_t live_ms; /* its last live message, or ping */
+	uint64_t ping_ms;  /* 0: none */
+	uint64_t since_ms; /* its last ping, or live message */
+	bool steady;	   /* messages do not count */
 };
 
 static struct stream_times *
@@ -45,9 +46,9 @@ stream_due_ms(const struct sub *s)
 {
 	const struct stream_times *t = stream_times(s);
 
-	if (t->ping_ms == 0 || t->ping_ms > UINT64_MAX - t->live_ms)
+	if (t->ping_ms == 0 || t->ping_ms > UINT64_MAX - t->since_ms)
 		return t->deadline_ms;
-	return MIN_OF(t->deadline_ms, t->live_ms + t->ping_ms);
+	return MIN_OF(t->deadline_ms, t->since_ms + t->ping_ms);
 }
 
 /* When does the reader of this item end?  A ping gives it no position. */
@@ -176,7 +177,7 @@ sub_new(struct hub *h, const struct sub_request *req, uint64_t after)
 	s->n = req->n;
 	if (stream)
 		*stream_times(s) = (struct stream_times){ req->deadline_ms,
-			req->ping_ms, h->now_ms };
+			req->ping_ms, h->now_ms, req->ping_steady };
 	for (uint32_t i = 0; i < s->n; i++)
 		wait_enter(h, s, &s->waits[i], req->channels[i]);
 	if (s->kind != SUB_POLL)
@@ -235,8 +236,11 @@ void
 sub_stream_live(
     struct hub *h, struct sub *s, const struct delivery *d, size_t n)
 {
+	struct stream_times *t = stream_times(s);
+
 	s->after = d[n - 1].cursor;
-	stream_times(s)->live_ms = h->now_ms;
+	if (!t->steady)
+		t->since_ms = h->now_ms;
 	h->stats->deliveries += n;
 	s->ops->deliver(s->sess, d, n, s->after);
 }
@@ -260,7 +264,8 @@ sub_deliver_live(struct hub *h, const struct delivery *d)
 		while (next != NULL && next->sub == s)
 			next = TAILQ_NEXT(next, link);
 		if (s->after >= d->cursor)
-			continue; /* back already, within its answer */
+			continue; /* back already, within its answer, or it
+				   * had it in another channel */
 		if (s->reading != NULL)
 			replay_keep(h, s, d);
 		else if (s->kind == SUB_STREAM)
@@ -309,16 +314,16 @@ sub_channel_deleted(struct hub *h, struct channel *c, struct slice text)
 	}
 }
 
-/* A stream's ping, unless a message came meanwhile. */
+/* A stream's ping, unless a message put it off. */
 static void
 stream_ping(struct hub *h, struct sub *s)
 {
 	struct stream_times *t = stream_times(s);
-	bool due = h->now_ms - t->live_ms >= t->ping_ms;
+	bool due = h->now_ms - t->since_ms >= t->ping_ms;
 	int err;
 
 	if (due)
-		t->live_ms = h->now_ms;
+		t->since_ms = h->now_ms;
 	heap_remove(&h->deadlines, &s->deadline);
 	err = sub_set_deadline(h, s, 0);
 	assert(err == 0); /* its place was freed just now */

@@ -55,8 +55,9 @@ struct sub_ops {
 	/* streams only */
 	sub_ready_f *ready; /* may the next slice of a replay come?  If not,
 			     * hub_resume() is called when it may */
-	sub_ping_f *ping;   /* ping_ms without a live message; not while
-			     * its replay is under way */
+	sub_ping_f *ping;   /* ping_ms without a live message, or simply
+			     * every ping_ms (ping_steady); not while its
+			     * replay is under way */
 };
 
 /* What a reader has already seen. */
@@ -78,6 +79,7 @@ struct sub_request {
 			       * by channel */
 	uint64_t deadline_ms; /* monotonic; UINT64_MAX: none */
 	uint64_t ping_ms;     /* streams; 0: no pings */
+	bool ping_steady;     /* messages do not put a ping off */
 	const struct sub_ops *ops;
 	void *sess;
 };

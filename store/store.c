@@ -206,8 +206,7 @@ store_op_append(struct msg *msg, uint32_t n)
 	op->u.append.keep = true;
 	op->u.append.n = n;
 	op->u.append.members = items;
-	op->bytes +=
-	    (size_t)msg->text_len + msg->event_id_len + msg->event_type_len;
+	op->bytes += msg_bytes(msg);
 	return op;
 }
 

@@ -17,7 +17,8 @@
  *  - cursors grow in the order of submission, are above `floor`, above every
  *    cursor of an earlier life and above every position that was reserved;
  *  - a read gives each channel's kept messages after its position, oldest
- *    first, none twice, none that has expired.
+ *    first, none twice, none that has expired.  A shared message that is in
+ *    several of the channels wanted is given once, for the first of them.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -77,11 +78,27 @@ struct store_append {
 	bool keep;	 /* false: live only, but the ids are
 					 * remembered */
 	uint64_t floor;	 /* the cursor will be above this */
-	uint64_t cursor; /* out: of members[0]; members[i] has
-					 * cursor + i */
+	bool shared;	 /* all members have it under one cursor,
+					 * else each under its own; then no
+					 * channel may be named twice */
+	uint64_t cursor; /* out: of members[0]; members[i] has cursor + i,
+					 * or the same when shared */
 	uint32_t n;
 	struct store_member *members;
 };
+
+/* How many cursors it takes, and which of them members[i] has. */
+static inline uint32_t
+store_append_cursors(const struct store_append *a)
+{
+	return a->shared ? 1 : a->n;
+}
+
+static inline uint64_t
+store_append_cursor(const struct store_append *a, uint32_t i)
+{
+	return a->cursor + (a->shared ? 0 : i);
+}
 
 /* What one channel of a read is asked for. */
 struct store_want {

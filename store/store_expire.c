@@ -37,10 +37,13 @@ sq_expiry_release(struct sq_expiry *x)
 
 /* --- gathering --------------------------------------------------------- */
 
+/* The row the statement stands on: expires, cursor, members, shared. */
 static int
-gather_row(
-    struct sq *sq, struct sq_expiry *x, uint64_t row, struct slice members)
+gather_row(struct sq *sq, struct sq_expiry *x, sqlite3_stmt *st)
 {
+	uint64_t row = stmt_u64(st, 1);
+	struct slice members = stmt_blob(st, 2);
+	bool shared = stmt_u64(st, 3) != 0;
 	bool young = row > sq->state.indexed;
 	size_t n = young ? 0 : members.len / MEMBER_BYTES;
 	void *items = x->items, *rows = x->rows;
@@ -61,7 +64,7 @@ gather_row(
 		row_get_member(
 		    (const unsigned char *)members.ptr + i * MEMBER_BYTES,
 		    &it->channel, &id);
-		it->cursor = row + i;
+		it->cursor = row_cursor(row, shared, i);
 		it->bucket = bucket_of(sq, it->cursor);
 	}
 	x->rows[x->n_rows++] = (struct expired_row){ row, young };
@@ -100,7 +103,7 @@ gather_early(struct sq *sq, struct sq_expiry *x, size_t room)
 	while (err == 0 && (code = sqlite3_step(st)) == SQLITE_ROW) {
 		x->after_s = stmt_u64(st, 0);
 		x->after_row = stmt_u64(st, 1);
-		err = gather_row(sq, x, x->after_row, stmt_blob(st, 2));
+		err = gather_row(sq, x, st);
 		n++;
 	}
 	code = stmt_end(st, err == 0 ? code : SQLITE_DONE);
@@ -130,8 +133,8 @@ gather_oldest(struct sq *sq, struct sq_expiry *x, size_t room)
 	while (err == 0 && !lives && (code = sqlite3_step(st)) == SQLITE_ROW) {
 		x->after_row = stmt_u64(st, 1);
 		lives = stmt_u64(st, 0) > (uint64_t)x->now_s;
-		if (!lives && stmt_u64(st, 3) == 0)
-			err = gather_row(sq, x, x->after_row, stmt_blob(st, 2));
+		if (!lives && stmt_u64(st, 4) == 0)
+			err = gather_row(sq, x, st);
 		n++;
 	}
 	code = stmt_end(st, err == 0 && !lives ? code : SQLITE_DONE);
@@ -224,12 +227,14 @@ expire_young(struct sq *sq, uint64_t row)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MESSAGE_HEAD];
 	struct slice members;
+	bool shared;
 	int err = 0, code;
 
 	STMT_BIND(st, row);
 	code = sqlite3_step(st);
 	if (code == SQLITE_ROW) {
 		members = stmt_blob(st, 1);
+		shared = stmt_u64(st, 3) != 0;
 		for (size_t i = 0; err == 0 && i < members.len / MEMBER_BYTES;
 		     i++) {
 			uint64_t channel, id;
@@ -237,7 +242,8 @@ expire_young(struct sq *sq, uint64_t row)
 			row_get_member((const unsigned char *)members.ptr +
 				i * MEMBER_BYTES,
 			    &channel, &id);
-			err = expire_member(sq, channel, row + i);
+			err = expire_member(
+			    sq, channel, row_cursor(row, shared, i));
 		}
 		sq_unloose(sq, row, members.len / MEMBER_BYTES);
 	}

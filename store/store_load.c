@@ -48,7 +48,7 @@ load_chan(struct sq *sq, uint64_t number)
 /* One channel's share of a row that no round has reached. */
 static int
 load_member(
-    struct sq *sq, uint64_t row, uint32_t place, const unsigned char *member)
+    struct sq *sq, uint64_t row, uint64_t cursor, const unsigned char *member)
 {
 	uint64_t number, id;
 	struct chan *c;
@@ -60,7 +60,7 @@ load_member(
 	if (c == NULL || tail_reserve(&c->tail, 0, 1) != 0)
 		return ERR_NOMEM;
 	*tail_at(&c->tail, c->tail.count) =
-	    (struct tail_entry){ row + place, id, place };
+	    (struct tail_entry){ cursor, id, (uint32_t)(cursor - row) };
 	tail_grow(&c->tail, 1);
 	return 0;
 }
@@ -70,13 +70,14 @@ load_row(struct sq *sq, sqlite3_stmt *st)
 {
 	uint64_t row = stmt_u64(st, 0);
 	struct slice members = stmt_blob(st, 1);
+	bool shared = stmt_u64(st, 3) != 0;
 	uint32_t n = (uint32_t)(members.len / MEMBER_BYTES);
 	int err = 0;
 
 	sq->state.loose[1] += n;
 	sq->state.horizon = MAX_OF(sq->state.horizon, stmt_u64(st, 2));
 	for (uint32_t i = 0; i < n && err == 0; i++)
-		err = load_member(sq, row, i,
+		err = load_member(sq, row, row_cursor(row, shared, i),
 		    (const unsigned char *)members.ptr + i * MEMBER_BYTES);
 	return err;
 }
@@ -106,7 +107,8 @@ load_last(struct sq *sq)
 	if (code == SQLITE_ROW) {
 		size_t n = stmt_blob(st, 1).len / MEMBER_BYTES;
 
-		sq->last = stmt_u64(st, 0) + MAX_OF(n, 1) - 1;
+		sq->last = row_cursor(
+		    stmt_u64(st, 0), stmt_u64(st, 2) != 0, MAX_OF(n, 1) - 1);
 	}
 	code = stmt_end(st, code);
 	if (code != SQLITE_OK)

@@ -151,10 +151,13 @@ mem_make_channel(struct mem *mem, const struct store_member *m)
 	return ERR_NOMEM;
 }
 
-/* Channels with room for one more entry each. */
+/* Channels with room for what they get: shared is one entry, else a channel
+ * may be named n times. */
 static int
 mem_prepare(struct mem *mem, const struct store_append *a)
 {
+	size_t more = store_append_cursors(a);
+
 	for (uint32_t i = 0; i < a->n; i++) {
 		struct mem_channel *c = mem_channel(mem, a->members[i].channel);
 		struct mem_entry *at;
@@ -164,13 +167,13 @@ mem_prepare(struct mem *mem, const struct store_append *a)
 				return ERR_NOMEM;
 			c = mem_channel(mem, a->members[i].channel);
 		}
-		if (c->count + a->n <= c->room)
+		if (c->count + more <= c->room)
 			continue;
-		at = realloc(c->at, (c->count + a->n) * 2 * sizeof(*at));
+		at = realloc(c->at, (c->count + more) * 2 * sizeof(*at));
 		if (at == NULL)
 			return ERR_NOMEM;
 		c->at = at;
-		c->room = (c->count + a->n) * 2;
+		c->room = (c->count + more) * 2;
 	}
 	return 0;
 }
@@ -179,18 +182,14 @@ mem_prepare(struct mem *mem, const struct store_append *a)
 static struct mem_message *
 mem_message(struct mem *mem, const struct store_append *a)
 {
-	const struct msg *from = a->msg;
-	struct slice text = msg_text(from), id = msg_event_id(from),
-		     type = msg_event_type(from);
 	struct mem_message *m =
 	    calloc(1, sizeof(*m) + a->n * sizeof(m->channels[0]));
 
 	if (m == NULL)
 		return NULL;
-	m->msg = msg_new(text.ptr, text.len, from->has_event_id ? &id : NULL,
-	    from->has_event_type ? &type : NULL, from->expires);
+	m->msg = msg_copy(a->msg);
 	if (m->msg == NULL ||
-	    heap_add(&mem->expiries, &m->expiry, (uint64_t)from->expires) !=
+	    heap_add(&mem->expiries, &m->expiry, (uint64_t)a->msg->expires) !=
 		0) {
 		msg_unref(&m->msg);
 		free(m);
@@ -210,7 +209,8 @@ mem_keep(struct mem *mem, struct store_append *a, struct mem_message *kept)
 		struct mem_channel *c = mem_channel(mem, m->channel);
 
 		c->at[c->count++] =
-		    (struct mem_entry){ a->cursor + i, m->id, kept };
+		    (struct mem_entry){ store_append_cursor(a, i), m->id,
+			    kept };
 		while (m->cap != 0 && c->count > m->cap) {
 			mem_cut(mem, c, 0);
 			m->trimmed++;
@@ -226,6 +226,7 @@ mem_keep(struct mem *mem, struct store_append *a, struct mem_message *kept)
 static int
 mem_append(void *be, struct store_append *a, int64_t now_s)
 {
+	uint32_t cursors = store_append_cursors(a);
 	struct mem_message *m = NULL;
 	struct mem *mem;
 
@@ -242,8 +243,8 @@ mem_append(void *be, struct store_append *a, int64_t now_s)
 	if (a->keep && (m = mem_message(mem, a)) == NULL)
 		return ERR_NOMEM;
 	a->cursor =
-	    cursor_next(MAX_OF(mem->last, a->floor), (uint64_t)now_s, a->n);
-	mem->last = a->cursor + a->n - 1;
+	    cursor_next(MAX_OF(mem->last, a->floor), (uint64_t)now_s, cursors);
+	mem->last = a->cursor + cursors - 1;
 	if (m != NULL)
 		mem_keep(mem, a, m);
 	return 0;
@@ -344,13 +345,9 @@ static int
 mem_find(struct store_read *r, size_t room, uint64_t cursor, uint64_t id,
     uint32_t want, const struct msg *from)
 {
-	struct slice text = msg_text(from), event = msg_event_id(from),
-		     type = msg_event_type(from);
-	struct msg *m;
+	struct msg *m = msg_copy(from);
 
 	assert(r->n_found < room);
-	m = msg_new(text.ptr, text.len, from->has_event_id ? &event : NULL,
-	    from->has_event_type ? &type : NULL, from->expires);
 	if (m == NULL)
 		return ERR_NOMEM;
 	r->found[r->n_found++] = (struct store_found){ m, cursor, id, want };
@@ -362,7 +359,9 @@ compare_queue(const void *a, const void *b)
 {
 	const struct store_found *x = a, *y = b;
 
-	return x->cursor < y->cursor ? -1 : x->cursor > y->cursor;
+	if (x->cursor != y->cursor)
+		return x->cursor < y->cursor ? -1 : 1;
+	return x->want < y->want ? -1 : x->want > y->want;
 }
 
 static int
@@ -373,6 +372,21 @@ compare_wants(const void *a, const void *b)
 	if (x->want != y->want)
 		return x->want < y->want ? -1 : 1;
 	return compare_queue(a, b);
+}
+
+/* Of a shared message, in the queue, only the first want's stays. */
+static void
+mem_unite_shared(struct store_read *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n_found; i++) {
+		if (n != 0 && r->found[n - 1].cursor == r->found[i].cursor)
+			msg_unref(&r->found[i].msg);
+		else
+			r->found[n++] = r->found[i];
+	}
+	r->n_found = n;
 }
 
 static void
@@ -390,8 +404,9 @@ mem_slice(struct store_read *r)
 
 	r->cut = r->upto;
 	qsort(r->found, r->n_found, sizeof(r->found[0]), compare_queue);
+	mem_unite_shared(r);
 	for (n = 0; n < r->n_found; n++) {
-		bytes += r->found[n].msg->text_len;
+		bytes += msg_bytes(r->found[n].msg);
 		if (n > 0 && (n >= r->max_messages || bytes > r->max_bytes))
 			break;
 	}

@@ -5,7 +5,9 @@
  * turned into a cursor to start after.  Then all wants are alike: the next
  * cursors of each are gathered, sorted as one queue, and their messages
  * taken in that order until the slice is full.  So a slice that is cut is
- * complete up to the cut for every channel.
+ * complete up to the cut for every channel.  A shared message comes once for
+ * each of its channels that are wanted, one behind the other, and is taken for
+ * the first.
  *
  * What is gathered is bounded, and some of it may have expired: where a want
  * had more than was gathered, the queue counts as known only up to there,
@@ -291,18 +293,23 @@ row_given(sqlite3_stmt *st, int column)
 static int
 row_message(sqlite3_stmt *st, uint64_t row, struct msg **out)
 {
-	struct slice members = stmt_blob(st, 2), id = stmt_blob(st, 3),
-		     type = stmt_blob(st, 4), body = stmt_blob(st, 5);
+	bool shared = stmt_u64(st, 2) != 0;
+	struct slice members = stmt_blob(st, 3), id = stmt_blob(st, 4),
+		     type = stmt_blob(st, 5);
 	struct msg *m;
 
 	*out = NULL;
 	if (id.len > UINT16_MAX || type.len > UINT16_MAX)
 		return 0;
-	m = msg_new(body.ptr, body.len, row_given(st, 3) ? &id : NULL,
-	    row_given(st, 4) ? &type : NULL, (int64_t)stmt_u64(st, 0));
+	m = msg_make(&(struct msg_parts){ .text = stmt_blob(st, 6),
+	    .event_id = row_given(st, 4) ? &id : NULL,
+	    .event_type = row_given(st, 5) ? &type : NULL,
+	    .extra = stmt_blob(st, 7),
+	    .expires = (int64_t)stmt_u64(st, 0) });
 	if (m == NULL)
 		return ERR_NOMEM;
-	if (row_sum(row, m, members.ptr, members.len) != stmt_u64(st, 1))
+	if (row_sum(row, m, shared, members.ptr, members.len) !=
+	    stmt_u64(st, 1))
 		msg_unref(&m);
 	*out = m;
 	return 0;
@@ -375,8 +382,12 @@ reading_take(struct reading *rd)
 
 	for (size_t i = 0; i < rd->count && rd->at[i].cursor <= rd->known;
 	     i++) {
-		int did = take(rd, &rd->at[i]);
+		int did;
 
+		/* Shared: the first of its wants has had its turn. */
+		if (i != 0 && rd->at[i].cursor == rd->at[i - 1].cursor)
+			continue;
+		did = take(rd, &rd->at[i]);
 		if (did != 0)
 			return did;
 		r->cut = rd->at[i].cursor;

@@ -27,6 +27,12 @@ row_put_member(unsigned char *at, uint64_t channel, uint64_t id)
 	put64(at + 8, id);
 }
 
+uint64_t
+row_cursor(uint64_t row, bool shared, size_t place)
+{
+	return shared ? row : row + place;
+}
+
 void
 row_get_member(const unsigned char *at, uint64_t *channel, uint64_t *id)
 {
@@ -36,18 +42,20 @@ row_get_member(const unsigned char *at, uint64_t *channel, uint64_t *id)
 
 /*
  * Over all that the row says, lengths included: bytes that moved from one
- * column to another are found out as well.
+ * column to another are found out as well.  What schema 3 brought is 0 in
+ * older rows, and stands where they had zeros: their sums hold.
  */
 uint32_t
-row_sum(uint64_t row, const struct msg *m, const void *members, size_t len)
+row_sum(uint64_t row, const struct msg *m, bool shared, const void *members,
+    size_t len)
 {
 	unsigned char head[8 * 6];
 	uLong sum;
 
 	put64(head, row);
 	put64(head + 8, (uint64_t)m->expires);
-	put64(head + 16, len);
-	put64(head + 24, m->text_len);
+	put64(head + 16, (uint64_t)shared << 63 | len);
+	put64(head + 24, (uint64_t)m->extra_len << 32 | m->text_len);
 	put64(head + 32, (uint64_t)m->has_event_id << 32 | m->event_id_len);
 	put64(head + 40, (uint64_t)m->has_event_type << 32 | m->event_type_len);
 	sum = crc32_z(0, head, sizeof(head));

@@ -20,6 +20,10 @@ static const struct schema_step steps[] = {
 	    "DROP INDEX message_expires;"
 	    "CREATE INDEX message_early ON message (expires) WHERE early;"
 	    "PRAGMA user_version = 2" },
+	{ 2,
+	    "ALTER TABLE message ADD COLUMN shared INTEGER NOT NULL DEFAULT 0;"
+	    "ALTER TABLE message ADD COLUMN extra BLOB;"
+	    "PRAGMA user_version = 3" },
 };
 
 static int

@@ -298,11 +298,12 @@ sq_insert(struct sq *sq, const struct store_append *a)
 		    a->members[i].channel, a->members[i].id);
 	sq->next.horizon = MAX_OF(sq->next.horizon, expires);
 	STMT_BIND(st, a->cursor, expires, early,
-	    row_sum(a->cursor, m, sq->members, len));
-	(void)sqlite3_bind_blob(st, 5, sq->members, (int)len, SQLITE_STATIC);
-	bind_given(st, 6, m->has_event_id, msg_event_id(m));
-	bind_given(st, 7, m->has_event_type, msg_event_type(m));
-	bind_given(st, 8, true, msg_text(m));
+	    row_sum(a->cursor, m, a->shared, sq->members, len), a->shared);
+	(void)sqlite3_bind_blob(st, 6, sq->members, (int)len, SQLITE_STATIC);
+	bind_given(st, 7, m->has_event_id, msg_event_id(m));
+	bind_given(st, 8, m->has_event_type, msg_event_type(m));
+	bind_given(st, 9, true, msg_text(m));
+	bind_given(st, 10, m->extra_len != 0, msg_extra(m));
 	code = stmt_run(st);
 	return code == SQLITE_OK ? 0 : sq_error(sq, code, "add a message");
 }
@@ -384,12 +385,14 @@ static int
 sq_member(struct sq *sq, struct store_append *a, uint32_t i)
 {
 	struct store_member *m = &a->members[i];
+	uint64_t cursor = store_append_cursor(a, i);
+	uint32_t place = (uint32_t)(cursor - a->cursor);
 	struct chan *c = sq_chan(sq, m->channel);
 	struct change *ch = sq_change(sq, c);
 
 	m->trimmed = 0;
 	ch->last_id = m->id;
-	ch->last_cursor = a->cursor + i;
+	ch->last_cursor = cursor;
 	if (!a->keep) {
 		ch->row = true;
 		return 0;
@@ -399,13 +402,14 @@ sq_member(struct sq *sq, struct store_append *a, uint32_t i)
 	if (tail_reserve(&c->tail, ch->added, 1) != 0)
 		return ERR_NOMEM;
 	*tail_at(&c->tail, c->tail.count + ch->added++) =
-	    (struct tail_entry){ a->cursor + i, m->id, i };
+	    (struct tail_entry){ cursor, m->id, place };
 	return sq_trim(sq, ch, m);
 }
 
 static int
 sq_append(void *be, struct store_append *a, int64_t now_s)
 {
+	uint32_t cursors = store_append_cursors(a);
 	struct sq *sq;
 	int err;
 
@@ -418,8 +422,8 @@ sq_append(void *be, struct store_append *a, int64_t now_s)
 	if (err != 0)
 		return err;
 	a->cursor =
-	    cursor_next(MAX_OF(sq->last, a->floor), (uint64_t)now_s, a->n);
-	sq->last = a->cursor + a->n - 1;
+	    cursor_next(MAX_OF(sq->last, a->floor), (uint64_t)now_s, cursors);
+	sq->last = a->cursor + cursors - 1;
 	sq->append_s = now_s;
 	sq->next.published += a->n;
 	if (a->keep) {

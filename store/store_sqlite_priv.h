@@ -182,8 +182,10 @@ int buckets_round(struct sq *sq) MUST_CHECK;
 /* store_row.c: message.members and message.sum */
 void row_put_member(unsigned char *at, uint64_t channel, uint64_t id);
 void row_get_member(const unsigned char *at, uint64_t *channel, uint64_t *id);
-uint32_t row_sum(
-    uint64_t row, const struct msg *m, const void *members, size_t len);
+/* Of the member at that place of members. */
+uint64_t row_cursor(uint64_t row, bool shared, size_t place);
+uint32_t row_sum(uint64_t row, const struct msg *m, bool shared,
+    const void *members, size_t len);
 
 /* store_load.c */
 int sq_load(

@@ -18,25 +18,26 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	    "UPDATE state SET reserved = ?, indexed = ?, horizon = ?,"
 	    " next_channel = ?, published = ?",
 	[STMT_MESSAGE_ADD] =
-	    "INSERT INTO message (cursor, expires, early, sum, members,"
-	    " event_id, event_type, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+	    "INSERT INTO message (cursor, expires, early, sum, shared, members,"
+	    " event_id, event_type, body, extra)"
+	    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[STMT_MESSAGE_GET] =
-	    "SELECT expires, sum, members, event_id, event_type, body"
-	    " FROM message WHERE cursor = ?",
-	/* What can be said without reading a body's pages. */
-	[STMT_MESSAGE_HEAD] =
-	    "SELECT expires, members, event_id FROM message WHERE cursor = ?",
-	[STMT_MESSAGE_LAST] =
-	    "SELECT cursor, members FROM message ORDER BY cursor DESC LIMIT 1",
-	[STMT_MESSAGE_SCAN] =
-	    "SELECT cursor, members, expires FROM message WHERE cursor > ?"
-	    " ORDER BY cursor",
+	    "SELECT expires, sum, shared, members, event_id, event_type, body,"
+	    " extra FROM message WHERE cursor = ?",
+	/* What can be said without reading a body's pages: `early` and
+	 * `shared`, being 0 or 1, stand in the row's header. */
+	[STMT_MESSAGE_HEAD] = "SELECT expires, members, event_id, shared"
+			      " FROM message WHERE cursor = ?",
+	[STMT_MESSAGE_LAST] = "SELECT cursor, members, shared FROM message"
+			      " ORDER BY cursor DESC LIMIT 1",
+	[STMT_MESSAGE_SCAN] = "SELECT cursor, members, expires, shared"
+			      " FROM message WHERE cursor > ? ORDER BY cursor",
 	[STMT_MESSAGE_EARLY] =
-	    "SELECT expires, cursor, members FROM message"
+	    "SELECT expires, cursor, members, shared FROM message"
 	    " WHERE early AND expires <= ? AND (expires, cursor) > (?, ?)"
 	    " ORDER BY expires, cursor LIMIT ?",
 	[STMT_MESSAGE_OLDEST] =
-	    "SELECT expires, cursor, members, early FROM message"
+	    "SELECT expires, cursor, members, shared, early FROM message"
 	    " WHERE cursor > ? ORDER BY cursor LIMIT ?",
 	[STMT_MESSAGE_DELETE] = "DELETE FROM message WHERE cursor = ?",
 	/* Another channel may still have it: then its expiry will do. */

@@ -304,7 +304,8 @@ options(struct listen *l, int argc, char **argv)
 		else if (c == 's')
 			l->preamble = strtoul(optarg, NULL, 10);
 		else if (c == 'r' && requests == *n && *n < LOCATIONS_MAX)
-			request_read(&l->locations[requests++].request, optarg);
+			request_read(
+			    &l->locations[requests++].request, optarg, NULL);
 		else if (c == 'f' && requests == *n + 1)
 			l->locations[(*n)++].frame = bytes_read(optarg);
 		else

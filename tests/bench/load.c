@@ -49,6 +49,7 @@ struct conn {
 struct load {
 	const char *address, *publish_address;
 	struct request request, publish;
+	struct names names; /* of the request's channels, if n > 0 */
 	int ep;
 	struct conn *conns, publisher;
 	size_t nconns;
@@ -336,11 +337,14 @@ static void
 usage(void)
 {
 	fputs("usage: load publish -a ADDRESS -r FILE [-c CONNECTIONS] "
-	      "[-m CHANNELS [-q]]\n\t[-s SEED] -n REQUESTS | -t SECONDS\n"
+	      "[-m CHANNELS [-q]]\n\t[-l FILE -L BYTES] [-s SEED] "
+	      "-n REQUESTS | -t SECONDS\n"
 	      "       load park -a ADDRESS -r FILE [-c CONNECTIONS] "
-	      "[-m CHANNELS]\n\t[-A ADDRESS -R FILE] [-t SECONDS]\n"
+	      "[-m CHANNELS]\n\t[-l FILE -L BYTES] [-A ADDRESS -R FILE] "
+	      "[-t SECONDS]\n"
 	      "-r and -R (the publish) are files of request bytes, ADDRESS is "
-	      "unix:/path\nor 127.0.0.1:port, -q takes channels in turn.\n",
+	      "unix:/path\nor 127.0.0.1:port, -q takes channels in turn, -l is "
+	      "a file of their names of\n-L bytes each.\n",
 	    stderr);
 	exit(2);
 }
@@ -348,23 +352,29 @@ usage(void)
 static void
 options(struct load *l, int argc, char **argv)
 {
+	const char *request = NULL, *names = NULL;
+	size_t name_len = 0;
 	int c;
 
-	while ((c = getopt(argc, argv, "a:A:r:R:c:m:qs:n:t:")) != -1) {
+	while ((c = getopt(argc, argv, "a:A:r:R:c:m:ql:L:s:n:t:")) != -1) {
 		if (c == 'a')
 			l->address = optarg;
 		else if (c == 'A')
 			l->publish_address = optarg;
 		else if (c == 'r')
-			request_read(&l->request, optarg);
+			request = optarg;
 		else if (c == 'R')
-			request_read(&l->publish, optarg);
+			request_read(&l->publish, optarg, NULL);
 		else if (c == 'c')
 			l->nconns = strtoul(optarg, NULL, 10);
 		else if (c == 'm')
 			l->channels = strtoul(optarg, NULL, 10);
 		else if (c == 'q')
 			l->in_turn = true;
+		else if (c == 'l')
+			names = optarg;
+		else if (c == 'L')
+			name_len = strtoul(optarg, NULL, 10);
 		else if (c == 's')
 			l->seed = strtoul(optarg, NULL, 10);
 		else if (c == 'n')
@@ -374,10 +384,13 @@ options(struct load *l, int argc, char **argv)
 		else
 			usage();
 	}
-	if (optind != argc || l->address == NULL || l->request.bytes == NULL ||
+	if (optind != argc || l->address == NULL || request == NULL ||
 	    l->nconns == 0 || l->channels == 0 ||
 	    (l->publish.bytes == NULL) != (l->publish_address == NULL))
 		usage();
+	if (names != NULL)
+		names_read(&l->names, names, name_len);
+	request_read(&l->request, request, names != NULL ? &l->names : NULL);
 }
 
 int
@@ -409,5 +422,6 @@ main(int argc, char **argv)
 	free(l.latencies_ns);
 	free(l.request.bytes);
 	free(l.publish.bytes);
+	free(l.names.bytes);
 	return 0;
 }

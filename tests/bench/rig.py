@@ -24,6 +24,7 @@ from templates import (
     LIVE_PATH,
     NGINX_CONF,
     NGINX_SIDE,
+    SIGNATURE_KEY,
     TEMPLATE,
     http_poll,
     http_publish,
@@ -128,6 +129,11 @@ def cpu_now(pid):
     return time.clock_gettime(~pid << 3 | 2)
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [int(child) for child in f.read().split()]
+
+
 def memory(pid):
     """Resident and private anonymous bytes of a process."""
     got = {}
@@ -179,6 +185,7 @@ class Rig:
         self.filled = False  # are the prepared databases there?
         self.requests = {}
         self.replies = {}
+        self.names = {}
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         self.files = FILES_MAX if hard < 0 else min(FILES_MAX, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, hard))
@@ -302,12 +309,12 @@ class Rig:
         self.wait_for(
             "nginx",
             lambda: nginx.poll() is not None
-            or self.is_listening(self.ports["rec"]),
+            or self.is_listening(self.ports["rec"])
+            and children(nginx.pid),
         )
         if nginx.poll() is not None:
             raise Failed(open(self.in_run("nginx.log")).read())
-        with open(f"/proc/{nginx.pid}/task/{nginx.pid}/children") as f:
-            self.nginx_pid = int(f.read().split()[0])
+        self.nginx_pid = children(nginx.pid)[0]
         self.nginx = nginx
 
     def stop_nginx(self):
@@ -335,6 +342,7 @@ class Rig:
                     "control": self.control,
                     "database": database,
                     "log": log,
+                    "signature_key": SIGNATURE_KEY,
                     "user": user,
                 }
             )
@@ -509,9 +517,9 @@ class Rig:
             raise Failed("nginx sent no request")
         return got[0]
 
-    def record(self, publish_len, fill_len, live_len):
-        """Make all the request templates, and with a daemon of its own the
-        replies to a publish and to a parked poll."""
+    def record(self, publish_len, fill_len, live_len, more):
+        """Make all the request templates, those in `more` too, and with a
+        daemon of its own the replies to a publish and to a parked poll."""
         publish, poll = http_publish(publish_len), http_poll()
         fill = http_publish(fill_len)
         live = http_publish(live_len, LIVE_PATH)
@@ -526,6 +534,10 @@ class Rig:
             scgi = self.record_request(http, scgi_asked)
             self.keep(self.requests, kind + ".http", http)
             self.keep(self.requests, kind + ".scgi", scgi)
+        for kind, http in more.items():
+            fcgi = self.record_request(http, fcgi_asked)
+            self.keep(self.requests, kind + ".http", http)
+            self.keep(self.requests, kind + ".fcgi", fcgi)
         self.stop_nginx()
         self.keep(self.requests, "publish.fcgi", publish)
         self.keep(self.requests, "poll.fcgi", poll)

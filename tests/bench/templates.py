@@ -3,9 +3,11 @@ requests that clients send to nginx."""
 import random
 
 CHANNEL = "@" * 32  # the clients' mark for "a channel's name here"
+SIGNATURE_KEY = "a key of the benchmarks"
 PUBLISH_PATH = "/bitrix/pub/?CHANNEL_ID="
 POLL_PATH = "/bitrix/sub/?CHANNEL_ID="
 LIVE_PATH = "/live/?CHANNEL_ID="
+V4_PUB, V4_SUB = "/v4/pub/", "/v4/sub/"
 WS_PATH = "/bitrix/subws/?CHANNEL_ID="
 SSE_PATH = "/sse/?CHANNEL_ID="
 
@@ -34,7 +36,8 @@ http {
 """
 
 # The publisher's and the subscribers' locations of the Bitrix layout, and an
-# EventSource; with a publisher of its own for those who read streams.
+# EventSource; with a publisher of its own for those who read streams.  Then
+# those of Bitrix's own queue server, version 4.
 NGINX_SIDE = """\
     upstream %(name)s {
         server unix:%(socket)s;
@@ -93,6 +96,22 @@ NGINX_SIDE = """\
             scgi_param push_stream_channels_path $arg_CHANNEL_ID;
             scgi_param push_stream_message_template '~text~';
         }
+        location ^~ /v4/pub/ {
+            fastcgi_pass %(name)s;
+            fastcgi_keep_conn on;
+            fastcgi_ignore_client_abort on;
+            include %(params)s;
+            fastcgi_param bitrix_version 4;
+            fastcgi_param bitrix_route pub;
+            allow 127.0.0.0/8;
+            deny all;
+        }
+        location ^~ /v4/sub/ {
+            fastcgi_pass unix:%(socket)s;
+            include %(params)s;
+            fastcgi_param bitrix_version 4;
+            fastcgi_param bitrix_route sub;
+        }
     }
 """
 TEMPLATE = (
@@ -130,6 +149,7 @@ scgi = {"unix:%(scgi)s"}
 control = "unix:%(control)s"
 database = "%(database)s"
 sync = full
+signature_key = {"%(signature_key)s"}
 log_file = "%(log)s"
 # The messages of a run stay until it ends, and so do quiet channels.
 push_stream_message_ttl = 86400

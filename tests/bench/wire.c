@@ -23,23 +23,45 @@
 #include <strings.h>
 #include <unistd.h>
 
-static const char channel_mark[CHANNEL_LEN + 1] =
-    "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@";
-
 void
-request_read(struct request *r, const char *path)
+names_read(struct names *s, const char *path, size_t len)
 {
 	struct bytes file = bytes_read(path);
-	char *p, *end;
+
+	if (len == 0 || file.len == 0 || file.len % len != 0)
+		errx(1, "%s: not names of %zu bytes", path, len);
+	s->bytes = file.ptr;
+	s->len = len;
+	s->n = file.len / len;
+}
+
+/* The first run of so many '@', or NULL. */
+static const char *
+mark_find(const char *p, const char *end, size_t len)
+{
+	size_t run = 0;
+
+	for (; p < end; p++) {
+		run = *p == '@' ? run + 1 : 0;
+		if (run == len)
+			return p + 1 - len;
+	}
+	return NULL;
+}
+
+void
+request_read(struct request *r, const char *path, const struct names *names)
+{
+	struct bytes file = bytes_read(path);
+	size_t len = names != NULL ? names->len : CHANNEL_LEN;
+	const char *p = file.ptr, *end = p + file.len;
 
 	r->bytes = file.ptr;
 	r->len = file.len;
 	r->fastcgi = r->bytes[0] == FCGI_VERSION_1;
+	r->names = names;
 	r->nplaces = 0;
-	end = r->bytes + r->len;
-	for (p = r->bytes;
-	     (p = memmem(p, (size_t)(end - p), channel_mark, CHANNEL_LEN));
-	     p += CHANNEL_LEN) {
+	for (; (p = mark_find(p, end, len)) != NULL; p += len) {
 		if (r->nplaces == CHANNEL_PLACES)
 			errx(1, "%s: too many channel places", path);
 		r->places[r->nplaces++] = (size_t)(p - r->bytes);
@@ -74,12 +96,19 @@ hex16(char *out, uint64_t v)
 void
 request_set_channel(struct request *r, uint64_t channel)
 {
-	char name[CHANNEL_LEN];
+	char made_up[CHANNEL_LEN];
+	const char *name = made_up;
+	size_t len = CHANNEL_LEN;
 
-	hex16(name, mix(channel + 1));
-	hex16(name + 16, mix(~channel));
+	if (r->names != NULL) {
+		len = r->names->len;
+		name = r->names->bytes + channel % r->names->n * len;
+	} else {
+		hex16(made_up, mix(channel + 1));
+		hex16(made_up + 16, mix(~channel));
+	}
 	for (size_t i = 0; i < r->nplaces; i++)
-		memcpy(r->bytes + r->places[i], name, CHANNEL_LEN);
+		memcpy(r->bytes + r->places[i], name, len);
 }
 
 static int

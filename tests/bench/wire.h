@@ -13,17 +13,29 @@
 #define CHANNEL_LEN 32 /* hex digits, as Bitrix names its channels */
 #define CHANNEL_PLACES 8
 
-/* The bytes of one whole request.  Each run of 32 '@' is the channel's name;
- * as it has one length, records and Content-Length stay true. */
+/* What requests call their channels: a file of names, each of len bytes,
+ * without anything between. */
+struct names {
+	char *bytes;
+	size_t len, n;
+};
+
+void names_read(struct names *s, const char *path, size_t len);
+
+/* The bytes of one whole request.  Each run of '@' as long as a name is the
+ * channel's; as all have one length, records and Content-Length stay true. */
 struct request {
 	char *bytes;
 	size_t len;
 	bool fastcgi;
+	const struct names *names; /* NULL: hex digits, made up */
 	size_t nplaces;
 	size_t places[CHANNEL_PLACES];
 };
 
-void request_read(struct request *r, const char *path);
+/* names outlives the request. */
+void request_read(
+    struct request *r, const char *path, const struct names *names);
 void request_set_channel(struct request *r, uint64_t channel);
 
 /* Connected and non-blocking, or -1 with errno. */

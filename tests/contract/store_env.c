@@ -194,7 +194,7 @@ env_pub_op(const struct pub *p)
 {
 	static char names[ENV_CHANNELS][8];
 	struct slice id = { p->event_id, 0 };
-	const char *text = p->text != NULL ? p->text : "";
+	struct msg_parts parts = { .expires = ENV_FOREVER };
 	uint32_t n = MAX_OF(p->n, 1);
 	struct store_op *op;
 	struct msg *m;
@@ -202,12 +202,20 @@ env_pub_op(const struct pub *p)
 
 	if (p->event_id != NULL)
 		id.len = strlen(p->event_id);
-	m = msg_new(text, strlen(text), p->event_id != NULL ? &id : NULL, NULL,
-	    p->expires != 0 ? p->expires : ENV_FOREVER);
+	if (p->text != NULL)
+		parts.text = (struct slice){ p->text, strlen(p->text) };
+	if (p->event_id != NULL)
+		parts.event_id = &id;
+	if (p->extra != NULL)
+		parts.extra = (struct slice){ p->extra, strlen(p->extra) };
+	if (p->expires != 0)
+		parts.expires = p->expires;
+	m = msg_make(&parts);
 	op = store_op_append(m, n);
 	assert_non_null(op);
 	assert_true(p->channel + n <= ENV_CHANNELS);
 	op->u.append.keep = !p->live;
+	op->u.append.shared = p->shared;
 	op->u.append.floor = p->floor;
 	for (uint32_t i = 0; i < n; i++) {
 		struct store_member *to = &op->u.append.members[i];

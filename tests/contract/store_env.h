@@ -60,9 +60,11 @@ struct pub {
 	uint32_t n; /* channels from there on; 0: one */
 	const char *text;
 	const char *event_id; /* NULL: none */
+	const char *extra;    /* likewise */
 	int64_t expires;      /* 0: ENV_FOREVER */
 	uint32_t cap;
 	bool live; /* not kept */
+	bool shared;
 	bool unnamed;
 	uint64_t floor;
 };

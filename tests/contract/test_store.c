@@ -97,6 +97,352 @@ test_several_channels(void **state)
 	    env_pub(e, &(struct pub){ .channel = 5, .id = 10 }), cursor + 3);
 }
 
+static uint32_t
+pub_trimmed(
+    struct env *e, uint64_t channel, uint32_t n, uint64_t id, uint32_t cap)
+{
+	char text[24];
+	struct store_op *op;
+	uint32_t trimmed;
+
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
+	op = env_run(e,
+	    env_pub_op(&(struct pub){ .channel = channel,
+		.n = n,
+		.id = id,
+		.text = text,
+		.cap = cap }));
+	assert_int_equal(op->err, 0);
+	trimmed = op->u.append.members[0].trimmed;
+	store_op_free(&op);
+	return trimmed;
+}
+
+/* --- shared messages --------------------------------------------------- */
+
+/* What the channels `wants` ("213": in that order) keep after a position, as
+ * "<want>:<text> ...". */
+static void
+expect_each(struct env *e, const char *wants, uint64_t after, const char *texts)
+{
+	struct store_op *op = env_read_op((uint32_t)strlen(wants));
+	struct store_read *r = &op->u.read;
+	char told[256] = "";
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < r->n; i++)
+		r->wants[i] =
+		    (struct store_want){ .channel = (uint64_t)wants[i] - '0',
+			    .by_position = true,
+			    .after = after };
+	op = env_run(e, op);
+	assert_int_equal(op->err, 0);
+	assert_int_equal(r->cut, r->upto);
+	for (size_t i = 0; i < r->n_found; i++) {
+		struct slice t = msg_text(r->found[i].msg);
+
+		len += (size_t)snprintf(told + len, sizeof(told) - len,
+		    "%s%u:%.*s", i != 0 ? " " : "", r->found[i].want,
+		    (int)t.len, t.ptr);
+		assert_true(len < sizeof(told));
+	}
+	assert_string_equal(told, texts);
+	store_op_free(&op);
+}
+
+/* Promise: a shared message has one cursor in all its channels, costs one,
+ * and is read from each; from several of them at once it is read once, for
+ * the first. */
+static void
+test_shared(void **state)
+{
+	struct env *e = *state;
+	uint64_t own, cursor;
+	struct store_op *op;
+
+	own = env_pub(e, &(struct pub){ .channel = 2, .id = 1, .text = "own" });
+	cursor = env_pub(e,
+	    &(struct pub){
+		.channel = 1, .n = 3, .id = 9, .text = "all", .shared = true });
+	assert_int_equal(cursor, own + 1);
+	assert_int_equal(env_pub(e,
+			     &(struct pub){ .channel = 1,
+				 .n = 3,
+				 .id = 10,
+				 .live = true,
+				 .shared = true }),
+	    cursor + 1);
+	assert_int_equal(
+	    env_pub(e, &(struct pub){ .channel = 3, .id = 11, .text = "last" }),
+	    cursor + 2);
+	for (int indexed = 0; indexed < 2; indexed++) {
+		for (uint64_t c = 1; c <= 3; c++) {
+			op = env_read(e, c, own);
+			assert_int_equal(
+			    op->u.read.n_found, 1 + (size_t)(c == 3));
+			assert_int_equal(op->u.read.found[0].cursor, cursor);
+			assert_int_equal(op->u.read.found[0].id, 9);
+			store_op_free(&op);
+			env_expect(e, c, cursor, c == 3 ? "last" : "");
+		}
+		expect_each(e, "123", 0, "0:all 1:own 2:last");
+		expect_each(e, "321", 0, "0:all 0:last 1:own");
+		expect_each(e, "21", own, "0:all");
+		expect_each(e, "123", cursor, "2:last");
+		e->now_s += 5;
+		env_turns(e, 5);
+	}
+}
+
+/* Promise: where the first of several channels begins behind it, the next one
+ * has it still. */
+static void
+test_shared_begins(void **state)
+{
+	struct env *e = *state;
+	uint64_t cursor = env_pub(e,
+	    &(struct pub){ .channel = 1,
+		.n = 2,
+		.id = 1,
+		.text = "all",
+		.event_id = "e",
+		.shared = true });
+	struct slice id = SLICE("e");
+	struct store_op *op;
+
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 2, .text = "one" });
+	for (int how = 0; how < 3; how++) {
+		struct store_want first = { .channel = 1 };
+
+		op = store_op_read(2, &id);
+		first.by_position = how == 0;
+		first.after = cursor;
+		first.by_event_id = how == 1;
+		first.event_id = op->u.read.wants[0].event_id;
+		first.last = how == 2 ? 1 : 0;
+		op->u.read.upto = cursor + 100;
+		op->u.read.max_messages = 10;
+		op->u.read.max_bytes = 100;
+		op->u.read.wants[0] = first;
+		op->u.read.wants[1] =
+		    (struct store_want){ .channel = 2, .by_position = true };
+		op = env_run(e, op);
+		assert_int_equal(op->err, 0);
+		assert_string_equal(env_texts(op), "one all");
+		assert_int_equal(op->u.read.found[1].want, 1);
+		store_op_free(&op);
+	}
+}
+
+/* Promise: in slices it comes once too, and no slice ends in the middle of
+ * one. */
+static void
+test_shared_slices(void **state)
+{
+	struct env *e = *state;
+	uint64_t upto = 0, after, last = 0;
+	size_t total = 0;
+
+	for (uint64_t i = 0; i < 60; i++) {
+		upto = env_pub(e,
+		    &(struct pub){ .channel = i % 3 + 1,
+			.n = 1 + (uint32_t)i % 4,
+			.id = i + 1,
+			.text = "text",
+			.shared = true,
+			.expires = i >= 20 && i < 40 ? ENV_EPOCH + 50 : 0 });
+		if (i == 33) {
+			e->now_s += 5;
+			env_turns(e, 5);
+		}
+	}
+	e->now_s = ENV_EPOCH + 50;
+	for (after = 0; after < upto;) {
+		struct store_op *op = env_read_op(6);
+		struct store_read *r = &op->u.read;
+		uint64_t newest = 0;
+
+		r->upto = upto;
+		r->max_messages = 4;
+		for (uint32_t c = 0; c < 6; c++)
+			r->wants[c] = (struct store_want){ .channel = 6 - c,
+				.by_position = true,
+				.after = after };
+		op = env_run(e, op);
+		assert_int_equal(op->err, 0);
+		assert_true(r->n_found == 4 || r->cut == upto);
+		for (size_t i = 0; i < r->n_found; i++) {
+			assert_true(r->found[i].cursor > last);
+			newest = MAX_OF(newest, r->found[i].cursor);
+			for (size_t k = 0; k < i; k++)
+				assert_int_not_equal(
+				    r->found[k].cursor, r->found[i].cursor);
+		}
+		total += r->n_found;
+		last = newest;
+		after = r->cut;
+		store_op_free(&op);
+	}
+	assert_int_equal(total, 40);
+}
+
+/* Promise: it expires in all its channels, indexed or not, and each of them
+ * is told. */
+static void
+test_shared_expiry(void **state)
+{
+	struct env *e = *state;
+	struct pub p = {
+		.channel = 1, .n = 3, .shared = true, .expires = ENV_EPOCH + 10
+	};
+
+	p.id = 1;
+	p.text = "indexed";
+	(void)env_pub(e, &p);
+	e->now_s += 5;
+	env_turns(e, 5);
+	e->now_s += 4; /* so late that it expires before it is indexed */
+	p.id = 2;
+	p.text = "young";
+	(void)env_pub(e, &p);
+	(void)env_pub(
+	    e, &(struct pub){ .channel = 2, .id = 3, .n = 2, .text = "stays" });
+	expect_each(e, "123", 0, "0:indexed 0:young 1:stays 2:stays");
+	e->now_s += 1;
+	expect_each(e, "123", 0, "1:stays 2:stays");
+	env_turns(e, 8);
+	for (uint64_t c = 1; c <= 3; c++)
+		assert_int_equal(e->collected[c], 2);
+	env_turns(e, 8);
+	assert_int_equal(store_stats(e->s)->collected, 6);
+	expect_each(e, "321", 0, "0:stays 1:stays");
+}
+
+/* Promise: trimmed in one channel, or dropped with it, it stays in others. */
+static void
+test_shared_leaves_one(void **state)
+{
+	struct env *e = *state;
+	struct store_op *op;
+
+	for (uint64_t id = 1; id <= 2; id++) {
+		(void)env_pub(e,
+		    &(struct pub){ .channel = 1,
+			.n = 3,
+			.id = id,
+			.text = id == 1 ? "a" : "b",
+			.shared = true });
+		e->now_s += 5;
+		env_turns(e, id == 1 ? 5 : 0);
+	}
+	/* "a" is indexed, "b" is not. */
+	(void)env_pub(
+	    e, &(struct pub){ .channel = 1, .id = 3, .text = "c", .cap = 1 });
+	env_expect(e, 1, 0, "c");
+	expect_each(e, "123", 0, "0:c 1:a 1:b");
+	op = store_op_drop(1);
+	op->u.drop.channels[0] = 2;
+	op = env_run(e, op);
+	assert_int_equal(op->err, 0);
+	store_op_free(&op);
+	expect_each(e, "123", 0, "0:c 2:a 2:b");
+	env_turns(e, 10); /* purged */
+	expect_each(e, "123", 0, "0:c 2:a 2:b");
+	if (e->memory)
+		return;
+	env_reopen(e);
+	expect_each(e, "123", 0, "0:c 2:a 2:b");
+	assert_int_equal(env_known(e, 1)->stored, 1);
+	assert_int_equal(env_known(e, 3)->stored, 2);
+}
+
+/* Promise: the cap of a shared append is each channel's own. */
+static void
+test_shared_cap(void **state)
+{
+	struct env *e = *state;
+	struct store_op *op;
+
+	for (uint64_t id = 1; id <= 3; id++)
+		(void)pub_trimmed(e, 2, 1, id, 0);
+	op = env_pub_op(&(struct pub){ .channel = 1,
+	    .n = 3,
+	    .id = 4,
+	    .text = "4",
+	    .cap = 2,
+	    .shared = true });
+	op = env_run(e, op);
+	assert_int_equal(op->err, 0);
+	assert_int_equal(op->u.append.members[0].trimmed, 0);
+	assert_int_equal(op->u.append.members[1].trimmed, 2);
+	assert_int_equal(op->u.append.members[2].trimmed, 0);
+	store_op_free(&op);
+	expect_each(e, "123", 0, "0:4 1:3");
+	env_expect(e, 2, 0, "3 4");
+}
+
+/* Promise: however many channels there are, each has it. */
+static void
+test_shared_many(void **state)
+{
+	struct env *e = *state;
+	struct pub p = { .channel = 1, .n = 1000, .text = "x", .shared = true };
+	uint64_t cursor = 0;
+
+	for (p.id = 1; p.id <= 3; p.id++) {
+		cursor = env_pub(e, &p);
+		assert_int_equal(cursor, cursor_make(ENV_EPOCH, p.id));
+	}
+	e->now_s += 5;
+	env_turns(e, 10);
+	for (uint64_t c = 1; c <= 1000; c += 37)
+		env_expect(e, c, cursor - 2, "x x");
+	expect_each(e, "19", 0, "0:x 0:x 0:x");
+}
+
+/* Promise: what a dialect keeps beside the text comes back with it. */
+static void
+test_extra(void **state)
+{
+	struct env *e = *state;
+	struct store_op *op;
+	struct msg *m;
+
+	(void)env_pub(e,
+	    &(struct pub){ .channel = 1,
+		.id = 1,
+		.text = "text",
+		.event_id = "id",
+		.extra = "beside" });
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 2, .extra = "x" });
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 3, .text = "y" });
+	for (int turn = 0; turn < 2; turn++) {
+		op = env_read(e, 1, 0);
+		assert_int_equal(op->u.read.n_found, 3);
+		m = op->u.read.found[0].msg;
+		assert_true(slice_is(msg_text(m), "text"));
+		assert_true(slice_is(msg_event_id(m), "id"));
+		assert_true(slice_is(msg_extra(m), "beside"));
+		m = op->u.read.found[1].msg;
+		assert_true(m->text_len == 0 && !m->has_event_id);
+		assert_true(slice_is(msg_extra(m), "x"));
+		m = op->u.read.found[2].msg;
+		assert_int_equal(m->extra_len, 0);
+		store_op_free(&op);
+		/* It counts where a slice is bounded by bytes. */
+		op = env_read_op(1);
+		op->u.read.wants[0] =
+		    (struct store_want){ .channel = 1, .by_position = true };
+		op->u.read.max_bytes = strlen("textidbeside");
+		op = env_run(e, op);
+		assert_int_equal(op->u.read.n_found, 1);
+		store_op_free(&op);
+		if (e->memory)
+			break;
+		env_reopen(e);
+	}
+}
+
 /* Promise: bytes come back as they were; an empty event id is one. */
 static void
 test_bytes(void **state)
@@ -168,27 +514,6 @@ test_live(void **state)
 	assert_true(store_reserved(e->s) >= last);
 	env_expect(e, 1, 0, "a c");
 	env_expect(e, 1, live, "c");
-}
-
-static uint32_t
-pub_trimmed(
-    struct env *e, uint64_t channel, uint32_t n, uint64_t id, uint32_t cap)
-{
-	char text[24];
-	struct store_op *op;
-	uint32_t trimmed;
-
-	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
-	op = env_run(e,
-	    env_pub_op(&(struct pub){ .channel = channel,
-		.n = n,
-		.id = id,
-		.text = text,
-		.cap = cap }));
-	assert_int_equal(op->err, 0);
-	trimmed = op->u.append.members[0].trimmed;
-	store_op_free(&op);
-	return trimmed;
 }
 
 /* Promise: a cap drops the oldest of that channel only, says how many, and
@@ -859,6 +1184,7 @@ model_publish(struct model *m)
 	struct store_append *a = &op->u.append;
 
 	a->keep = model_random(m, 5) != 0;
+	a->shared = model_random(m, 2) == 0;
 	for (uint32_t i = 0; i < n; i++, c++) {
 		if (m->number[c] == 0)
 			m->number[c] = m->next_number++;
@@ -872,11 +1198,12 @@ model_publish(struct model *m)
 	a = &op->u.append;
 	assert_int_equal(op->err, 0);
 	assert_true(a->cursor > m->last);
-	m->last = a->cursor + n - 1;
+	m->last = a->cursor + store_append_cursors(a) - 1;
 	m->published += n;
 	for (uint32_t i = 0; a->keep && i < n; i++, c++) {
 		m->at[c][m->n[c]++] =
-		    (struct model_message){ a->cursor + i, m->id[c], expires };
+		    (struct model_message){ store_append_cursor(a, i), m->id[c],
+			    expires };
 		/* What has expired may still count or be collected. */
 		for (uint32_t k = 0; k < a->members[i].trimmed; k++) {
 			if (m->n[c] > cap)
@@ -910,6 +1237,19 @@ model_clock(struct model *m)
 	} while (was != store_stats(m->e->s)->collected);
 }
 
+/* Shared, and given for a channel before this one. */
+static bool
+model_given(const struct model *m, int channel, uint64_t cursor)
+{
+	for (int c = 0; c < channel; c++) {
+		for (size_t i = 0; i < m->n[c]; i++) {
+			if (m->at[c][i].cursor == cursor)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void
 model_check(struct model *m, uint64_t after, uint32_t max)
 {
@@ -930,7 +1270,7 @@ model_check(struct model *m, uint64_t after, uint32_t max)
 		for (size_t i = 0; i < m->n[c]; i++) {
 			struct model_message *w = &m->at[c][i];
 
-			if (w->cursor <= after)
+			if (w->cursor <= after || model_given(m, c, w->cursor))
 				continue;
 			if (w->cursor > r->cut) {
 				left++;
@@ -1096,6 +1436,14 @@ main(void)
 		EACH(test_floor),
 		EACH(test_clock_back),
 		EACH(test_several_channels),
+		EACH(test_shared),
+		EACH(test_shared_begins),
+		EACH(test_shared_slices),
+		EACH(test_shared_expiry),
+		EACH(test_shared_leaves_one),
+		EACH(test_shared_cap),
+		EACH(test_shared_many),
+		EACH(test_extra),
 		EACH(test_bytes),
 		EACH(test_empty_name),
 		EACH(test_live),

@@ -132,6 +132,66 @@ test_reopen_dropped(void **state)
 	env_expect(e, 7, 0, "");
 }
 
+/* One shared by channels 1 to 3, and one of channel 2 alone: whatever became of
+ * the file, they have the cursors from `first` on. */
+static void
+expect_shared(struct env *e, uint64_t first)
+{
+	struct store_op *op;
+
+	assert_int_equal(e->state.published, 4);
+	for (uint64_t c = 1; c <= 3; c++) {
+		const struct store_channel *k = env_known(e, c);
+
+		assert_non_null(k);
+		assert_int_equal(k->stored, c == 2 ? 2 : 1);
+		assert_int_equal(k->last_id, c == 2 ? 2 : 1);
+		assert_int_equal(k->last_cursor, c == 2 ? first + 1 : first);
+		op = env_read(e, c, 0);
+		assert_string_equal(env_texts(op), c == 2 ? "all own" : "all");
+		assert_int_equal(op->u.read.found[0].cursor, first);
+		store_op_free(&op);
+	}
+	op = env_read_op(3);
+	for (uint32_t i = 0; i < 3; i++)
+		op->u.read.wants[i] = (struct store_want){ .channel = i + 1,
+			.by_position = true };
+	op = env_run(e, op);
+	assert_string_equal(env_texts(op), "all own");
+	store_op_free(&op);
+}
+
+static void
+publish_shared(struct env *e)
+{
+	(void)env_pub(e,
+	    &(struct pub){
+		.channel = 1, .n = 3, .id = 1, .text = "all", .shared = true });
+	(void)env_pub(e, &(struct pub){ .channel = 2, .id = 2, .text = "own" });
+}
+
+/* Promise: a shared message is one after a restart as well, indexed or not,
+ * and the cursor goes on behind it. */
+static void
+test_reopen_shared(void **state)
+{
+	struct env *e = *state;
+	uint64_t first = cursor_make(ENV_EPOCH, 1);
+
+	publish_shared(e);
+	env_reopen(e);
+	assert_int_equal(e->state.last, first + 1);
+	expect_shared(e, first);
+	env_reopen(e);
+	expect_shared(e, first);
+	assert_int_equal(
+	    env_pub(e,
+		&(struct pub){ .channel = 1, .n = 3, .id = 3, .shared = true }),
+	    first + 2);
+	env_reopen(e);
+	assert_int_equal(e->state.last, first + 2);
+}
+
 /* --- kill -9 ----------------------------------------------------------- */
 
 #define KILL_CHANNELS 40
@@ -300,6 +360,34 @@ test_kill(void **state)
 	free(l.acks);
 }
 
+/* Promise: and after a kill before any of it was indexed. */
+static void
+test_kill_shared(void **state)
+{
+	struct env *e = *state;
+	int status;
+	pid_t pid;
+
+	env_close(e);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		env_open(e);
+		publish_shared(e);
+		(void)kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	assert_whole(e->path);
+	env_open(e);
+	expect_shared(e, cursor_make(ENV_EPOCH, 1));
+	e->now_s += 5;
+	env_turns(e, 5); /* indexed */
+	expect_shared(e, cursor_make(ENV_EPOCH, 1));
+	env_reopen(e);
+	expect_shared(e, cursor_make(ENV_EPOCH, 1));
+}
+
 /* Promise: kills one after the other do not move the cursor away from the
  * clock by seconds each. */
 static void
@@ -384,7 +472,7 @@ test_newer(void **state)
 	assert_int_equal(env_try_open(e), ERR_VERSION);
 	assert_true(log_says("db: was written by a newer version"));
 	assert_int_equal(ask(e->path, "PRAGMA user_version"), 99);
-	(void)ask(e->path, "PRAGMA user_version = 2");
+	(void)ask(e->path, "PRAGMA user_version = 3");
 	env_open(e);
 }
 
@@ -498,33 +586,33 @@ static void
 test_migration(void **state)
 {
 	static const struct schema_step steps[] = {
-		{ 2, "CREATE TABLE two (x); PRAGMA user_version = 3" },
-		{ 3,
-		    "ALTER TABLE two ADD COLUMN y;"
-		    "PRAGMA user_version = 4" },
+		{ 3, "CREATE TABLE two (x); PRAGMA user_version = 4" },
 		{ 4,
-		    "CREATE TABLE four (x); PRAGMA user_version = 5;"
+		    "ALTER TABLE two ADD COLUMN y;"
+		    "PRAGMA user_version = 5" },
+		{ 5,
+		    "CREATE TABLE four (x); PRAGMA user_version = 6;"
 		    "INSERT INTO nowhere VALUES (1)" },
 	};
 	struct env *e = *state;
 
 	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1 });
 	env_close(e);
-	assert_int_equal(ask(e->path, "PRAGMA user_version"), 2);
-	assert_int_equal(migrate(e->path, steps, 3, 4), 0);
-	assert_int_equal(ask(e->path, "PRAGMA user_version"), 4);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 3);
+	assert_int_equal(migrate(e->path, steps, 3, 5), 0);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 5);
 	assert_int_equal(ask(e->path, "SELECT count(y) FROM two"), 0);
 	assert_int_equal(ask(e->path, "SELECT count(*) FROM message"), 1);
-	assert_int_equal(migrate(e->path, steps, 3, 5), ERR_IO);
-	assert_int_equal(ask(e->path, "PRAGMA user_version"), 4);
+	assert_int_equal(migrate(e->path, steps, 3, 6), ERR_IO);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 5);
 	assert_int_equal(ask(e->path,
 			     "SELECT count(*) FROM sqlite_master"
 			     " WHERE name = 'four'"),
 	    0);
 	/* No step leads there. */
-	assert_int_equal(migrate(e->path, steps, 2, 5), ERR_VERSION);
-	assert_int_equal(migrate(e->path, steps, 2, 3), ERR_VERSION);
-	(void)ask(e->path, "PRAGMA user_version = 2");
+	assert_int_equal(migrate(e->path, steps, 2, 6), ERR_VERSION);
+	assert_int_equal(migrate(e->path, steps, 2, 4), ERR_VERSION);
+	(void)ask(e->path, "PRAGMA user_version = 3");
 	env_open(e);
 }
 
@@ -634,6 +722,36 @@ test_flipped_bit(void **state)
 	env_expect(e, 1, 0, "three");
 	assert_int_equal(store_stats(e->s)->corrupt, 2);
 	assert_true(log_says("message 1700000000.2 is damaged"));
+}
+
+/* Promise: the checksum covers what came with later schemas too. */
+static void
+test_sum_covers_all(void **state)
+{
+	struct env *e = *state;
+
+	(void)env_pub(e,
+	    &(struct pub){ .channel = 1,
+		.id = 1,
+		.text = "one",
+		.extra = "beside-the-first" });
+	for (uint64_t id = 2; id <= 4; id++)
+		(void)env_pub(e,
+		    &(struct pub){ .channel = 1,
+			.id = id,
+			.text = id == 4 ? "four" : "other",
+			.extra = id == 3 ? "xyz" : NULL,
+			.shared = id == 2 });
+	env_close(e);
+	flip(e->path, "beside-the-first");
+	(void)ask(e->path, "UPDATE message SET shared = 0 WHERE shared");
+	(void)ask(e->path,
+	    "UPDATE message SET extra = NULL, body = body || extra"
+	    " WHERE extra = x'78797a'");
+	env_open(e);
+	env_expect(e, 1, 0, "four");
+	assert_int_equal(store_stats(e->s)->corrupt, 3);
+	assert_true(log_says("is damaged"));
 }
 
 /* --- failing system calls ---------------------------------------------- */
@@ -963,38 +1081,82 @@ describe(const char *path, char *out, size_t size)
 	(void)sqlite3_close(db);
 }
 
-/* A file of schema 1 becomes one like any other. */
+/* A message in two channels as schemas 1 and 2 had it, with its sum. */
+static const char old_row[] =
+    "INSERT INTO channel VALUES (1, x'6331', 0, 0, 0, 0);"
+    "INSERT INTO channel VALUES (2, x'6332', 0, 0, 0, 0);"
+    "UPDATE state SET next_channel = 3;"
+    "INSERT INTO message (cursor, expires, sum, members, event_id, body)"
+    " VALUES (28521267200000001, 1701000000, 2665716529,"
+    " x'00000000000000010000000000000001'"
+    " || x'00000000000000020000000000000001',"
+    " x'6964', x'6f6c64')";
+
+/* Make a file of what an older version's schema.sql was. */
 static void
-test_schema_1(void **state)
+make_old(const char *db_path, int version)
 {
 	const char *top = getenv("srcdir");
-	struct env *e = *state;
-	char fresh[4096], path[512], sql[8192];
+	char path[512], sql[8192];
 	sqlite3 *db = NULL;
 	size_t len;
 	FILE *f;
 
-	env_close(e);
-	describe(e->path, fresh, sizeof(fresh));
-	assert_int_equal(unlink(e->path), 0);
-	(void)snprintf(path, sizeof(path), "%s/tests/contract/schema-1.sql",
-	    top != NULL ? top : ".");
+	(void)snprintf(path, sizeof(path), "%s/tests/contract/schema-%d.sql",
+	    top != NULL ? top : ".", version);
 	f = fopen(path, "r");
 	assert_non_null(f);
 	len = fread(sql, 1, sizeof(sql) - 1, f);
 	sql[len] = '\0';
 	(void)fclose(f);
-	assert_int_equal(sqlite3_open(e->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(db, old_row, NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-	env_open(e);
-	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1, .text = "new" });
-	env_reopen(e);
-	env_expect(e, 1, 0, "new");
+}
+
+/* Promise: an old file becomes one like any other, and keeps its messages. */
+static void
+check_old(struct env *e, int version)
+{
+	char fresh[4096], now[4096];
+
 	env_close(e);
-	describe(e->path, sql, sizeof(sql));
-	assert_string_equal(sql, fresh);
+	describe(e->path, fresh, sizeof(fresh));
+	assert_int_equal(unlink(e->path), 0);
+	make_old(e->path, version);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), version);
 	env_open(e);
+	assert_int_equal(e->state.published, 2);
+	env_expect(e, 1, 0, "old");
+	(void)env_pub(e,
+	    &(struct pub){ .channel = 1,
+		.n = 2,
+		.id = 2,
+		.text = "new",
+		.shared = true,
+		.extra = "x" });
+	env_reopen(e);
+	env_expect(e, 1, 0, "old new");
+	env_expect(e, 2, 0, "old new");
+	assert_int_equal(store_stats(e->s)->corrupt, 0);
+	env_close(e);
+	describe(e->path, now, sizeof(now));
+	assert_string_equal(now, fresh);
+	env_open(e);
+}
+
+static void
+test_schema_1(void **state)
+{
+	check_old(*state, 1);
+}
+
+static void
+test_schema_2(void **state)
+{
+	check_old(*state, 2);
 }
 
 /* Collected are those that expired, whatever the order in which they
@@ -1040,6 +1202,8 @@ main(void)
 		TEST(test_reopen),
 		TEST(test_reopen_clock_back),
 		TEST(test_reopen_dropped),
+		TEST(test_reopen_shared),
+		TEST(test_kill_shared),
 		TEST(test_kill),
 		TEST(test_kill_drift),
 		TEST(test_locked),
@@ -1052,7 +1216,9 @@ main(void)
 		TEST(test_migration),
 		TEST(test_full),
 		TEST(test_flipped_bit),
+		TEST(test_sum_covers_all),
 		TEST(test_schema_1),
+		TEST(test_schema_2),
 		TEST(test_expiry_order),
 		TEST(test_failed_sync),
 		TEST(test_failed_write),

@@ -32,6 +32,11 @@ WORK = RUN / "e2e"
 PARAMS = ["/etc/nginx/fastcgi_params", "/etc/nginx/scgi_params"]
 OUTSIDE = "10.1.2.3"            # an address of this machine, not loopback
 
+CHROMIUM = ["--headless=new", "--no-sandbox", "--disable-gpu",
+            "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
+            "--disable-background-networking", "--disable-component-update",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
 
@@ -81,18 +86,48 @@ def certificate(namespaces):
     return folder
 
 
-@pytest.fixture(scope="module")
-def daemon(namespaces, tmp_path_factory):
+def installed(folder, **settings):
     """holdfastd as it is installed: its sockets are where the files say."""
-    d = protocol.Daemon(tmp_path_factory.mktemp("hf"), {
+    d = protocol.Daemon(folder, {
         "fastcgi": ["unix:/run/holdfast/fastcgi.sock"],
         "scgi": ["unix:/run/holdfast/scgi.sock"],
         "control": "unix:/run/holdfast/control.sock",
-        "socket_group": "www-data"})
+        "socket_group": "www-data", **settings})
     d.control = "/run/holdfast/control.sock"
-    d.start()
+    return d.start()
+
+
+@pytest.fixture(scope="module")
+def daemon(namespaces, tmp_path_factory):
+    d = installed(tmp_path_factory.mktemp("hf"))
     yield d
     d.stop()
+
+
+@pytest.fixture(scope="session")
+def browser(namespaces, tmp_path_factory):
+    """Its network is the loopback of this namespace, there is no other."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    folder = tmp_path_factory.mktemp("chromium")
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for option in CHROMIUM:
+        options.add_argument(option)
+    options.add_argument(f"--user-data-dir={folder}")
+    env = {name: value for name, value in os.environ.items()
+           if not name.lower().endswith("_proxy")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "*")
+        driver = webdriver.Chrome(options=options, service=Service(
+            shutil.which("chromedriver"),
+            log_path=str(folder / "driver.log"),
+            env={**env, "HOME": str(folder)}))
+        driver.set_page_load_timeout(wire.TIMEOUT)
+        driver.set_script_timeout(wire.TIMEOUT)
+        yield driver
+        driver.quit()
 
 
 class Server:
@@ -199,12 +234,13 @@ MODULES = """mpm_event unixd authz_core authz_host env macro proxy proxy_fcgi
 rewrite ssl socache_shmcb deflate filter""".split()
 
 
-def apache(certificate):
+def apache(certificate, example):
     path = shutil.which("apache2", path=os.environ["PATH"] + ":/usr/sbin")
     if path is None:
         pytest.skip("there is no Apache")
     modules = pathlib.Path("/usr/lib/apache2/modules")
-    folder = WORK / "apache"
+    name = "apache-" + example
+    folder = WORK / name
     shutil.copytree(certificate, folder / "ssl")
     (folder / "httpd.conf").write_text("".join(
         f"LoadModule {m}_module {modules}/mod_{m}.so\n" for m in MODULES
@@ -217,8 +253,8 @@ PidFile {folder}/apache.pid
 DefaultRuntimeDir {folder}
 ErrorLog {folder}/error.log
 AddOutputFilterByType DEFLATE text/html application/json
-Include {SOURCE}/apache-examples/bitrix.conf
+Include {SOURCE}/apache-examples/{example}
 """)
     command = [path, "-D", "FOREGROUND", "-f", str(folder / "httpd.conf")]
     subprocess.run([*command, "-t"], check=True, capture_output=True)
-    return Server("apache", command, [8893, 8894, 8895])
+    return Server(name, command, [8893, 8894, 8895])

@@ -8,7 +8,7 @@ import conftest
 
 @pytest.fixture(scope="module")
 def front(certificate, daemon):
-    server = conftest.apache(certificate).start()
+    server = conftest.apache(certificate, "bitrix.conf").start()
     yield server
     server.stop()
 

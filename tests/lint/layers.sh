@@ -41,6 +41,8 @@ library 'event2/|event\.h'	'fcgi/|daemon/|auth/tls\.'
 library 'openssl/'		'auth/'
 library 'sqlite3\.h'		'store/'
 library 'pcre2\.h'		'api/padding\.'
+library 'jansson\.h'		'api/bitrix/'
+library 'protobuf-c/'		'api/bitrix/batch\.'
 library 'confuse\.h'		'daemon/'
 library 'fastcgi\.h'		'fcgi/'
 

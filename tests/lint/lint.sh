@@ -19,10 +19,12 @@ none()
 	fi
 }
 
-# Every C file of the tree.
+# Every C file of the tree; what a build in the source folder has generated is
+# not ours.
 c_files()
 {
-	find $floors man tests -name '*.[ch]'
+	find $floors man tests -name '*.[ch]' ! -name '*.pb-c.[ch]' \
+	    ! -name schema_sql.h
 }
 
 # Every file of the tree, generated ones left out.

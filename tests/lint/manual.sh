@@ -46,7 +46,7 @@ none 'so is every line it has in comments' \
     cat "$work/said")"
 
 "$holdfastd" -T -c "$work/empty" | grep -Ev "^(($examples) |\$)" >"$work/defaults"
-"$holdfastd" -T -c "$work/all" | sed '/^location/,$d' |
+"$holdfastd" -T -c "$work/all" | sed '/^licence/,/^}/d; /^location/,$d' |
     grep -Ev "^(($examples) |\$)" >"$work/settings"
 none 'and the defaults there are the defaults' \
     "$(diff "$work/defaults" "$work/settings")"

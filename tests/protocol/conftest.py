@@ -199,8 +199,14 @@ def make_daemon(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shared_daemon(tmp_path_factory):
-    d = Daemon(tmp_path_factory.mktemp("hf")).start()
+def shared_settings():
+    """Of the file's one daemon; a file may say it otherwise."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(tmp_path_factory, shared_settings):
+    d = Daemon(tmp_path_factory.mktemp("hf"), shared_settings).start()
     yield d
     d.stop()
 

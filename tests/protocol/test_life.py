@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import sqlite3
+import subprocess
 
 import pytest
 
@@ -84,6 +85,29 @@ def test_reload_of_a_bad_file(make_daemon, wrong):
     publisher(d).post("a", b"x")
     poll = polling(d, message_template=None)
     assert poll.get("a", **SINCE_EVER).body == b"old x"
+
+
+def test_reload_of_keys(make_daemon, tmp_path):
+    """A reload reads the file of keys again; without a key in it the old ones
+    stay.  Nobody gets to see one."""
+    keys = tmp_path / "keys"
+    keys.write_text("SECRET1\n")
+    keys.chmod(0o600)
+    d = make_daemon(signature_key=["SECRET2"], signature_key_file=str(keys))
+    reload(d)
+    assert not log_has(d, str(keys))
+    keys.write_text("\r\n\n")
+    d.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: log_has(d, str(d.conf), "not reloaded"))
+    assert log_has(d, str(d.conf), str(keys), "no key")
+    keys.write_text("SECRET3\n")
+    keys.chmod(0o644)
+    reload(d)
+    assert len(log_has(d, "[warn]", str(keys))) == 1
+    shown = subprocess.run([conftest.HOLDFASTD, "-T", "-c", str(d.conf)],
+                           capture_output=True, check=True).stdout
+    assert b"# signature_key: 1 key\n" in shown and b"SECRET" not in shown
+    assert not log_has(d, "SECRET")
 
 
 def test_reload_of_what_needs_a_restart(make_daemon):

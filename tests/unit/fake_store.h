@@ -166,11 +166,12 @@ fake_stored(const struct store *s, uint64_t channel)
 	return n;
 }
 
+/* A shared message is one for each of its channels. */
 static struct fake_commit *
-fake_log(struct store *s, uint64_t cursor)
+fake_log(struct store *s, uint64_t cursor, uint64_t channel)
 {
 	for (size_t i = 0; i < s->n_log; i++) {
-		if (s->log[i].cursor == cursor)
+		if (s->log[i].cursor == cursor && s->log[i].channel == channel)
 			return &s->log[i];
 	}
 	return NULL;
@@ -179,7 +180,7 @@ fake_log(struct store *s, uint64_t cursor)
 static void
 fake_drop_row(struct store *s, size_t i)
 {
-	fake_log(s, s->rows[i].cursor)->gone = true;
+	fake_log(s, s->rows[i].cursor, s->rows[i].channel)->gone = true;
 	msg_unref(&s->rows[i].msg);
 	s->n_rows--;
 	memmove(
@@ -239,9 +240,10 @@ fake_make_channel(struct store *s, const struct store_member *m)
 static void
 fake_append(struct store *s, struct store_append *a)
 {
-	a->cursor =
-	    cursor_next(MAX_OF(s->last, a->floor), (uint64_t)s->now_s, a->n);
+	a->cursor = cursor_next(MAX_OF(s->last, a->floor), (uint64_t)s->now_s,
+	    store_append_cursors(a));
 	for (uint32_t i = 0; i < a->n; i++) {
+		uint64_t cursor = store_append_cursor(a, i);
 		struct store_member *m = &a->members[i];
 		struct fake_channel *c = fake_channel(s, m->channel);
 
@@ -250,20 +252,16 @@ fake_append(struct store *s, struct store_append *a)
 		/* Within a channel's life an id is never given twice. */
 		assert_true(m->id > c->last_id);
 		c->last_id = m->id;
-		c->last_cursor = s->last = a->cursor + i;
+		c->last_cursor = s->last = cursor;
 		s->published++;
 		assert_true(s->n_log < FAKE_LOG);
-		s->log[s->n_log++] = (struct fake_commit){ a->cursor + i,
-			m->channel, m->id, a->keep, false, 0 };
+		s->log[s->n_log++] = (struct fake_commit){ cursor, m->channel,
+			m->id, a->keep, false, 0 };
 		if (!a->keep)
 			continue;
 		assert_true(s->n_rows < FAKE_ROWS);
-		s->rows[s->n_rows++] =
-		    (struct fake_row){ a->cursor + i, m->channel, m->id,
-			    msg_new(msg_text(a->msg).ptr, a->msg->text_len,
-				&(struct slice){ msg_event_id(a->msg).ptr,
-				    a->msg->event_id_len },
-				NULL, a->msg->expires) };
+		s->rows[s->n_rows++] = (struct fake_row){ cursor, m->channel,
+			m->id, msg_copy(a->msg) };
 		for (m->trimmed = 0;
 		     m->cap != 0 && fake_stored(s, m->channel) > m->cap;)
 			m->trimmed += fake_drop_oldest(s, m->channel);
@@ -323,6 +321,17 @@ fake_begins(const struct store_want *w, const struct fake_row *r,
 	return w->by_event_id && id.len != 0 && slice_equal(id, w->event_id);
 }
 
+/* A shared message is found once, for the first want. */
+static bool
+fake_found(const struct store_read *r, uint64_t cursor)
+{
+	for (size_t i = 0; i < r->n_found; i++) {
+		if (r->found[i].cursor == cursor)
+			return true;
+	}
+	return false;
+}
+
 static void
 fake_find(struct store *s, struct store_read *r, uint32_t want)
 {
@@ -340,7 +349,8 @@ fake_find(struct store *s, struct store_read *r, uint32_t want)
 			continue;
 		newer--;
 		open = open || fake_begins(w, row, newer, &w->begin);
-		if (open && row->cursor > w->begin)
+		if (open && row->cursor > w->begin &&
+		    !fake_found(r, row->cursor))
 			r->found[r->n_found++] =
 			    (struct store_found){ msg_ref(row->msg),
 				    row->cursor, row->id, want };

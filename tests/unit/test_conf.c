@@ -1,20 +1,23 @@
 /*
  * tests/unit/test_conf.c - a wrong holdfast.conf is refused with the line that
- * is wrong, and what -T writes is a file that says the same.
+ * is wrong, and what -T writes is a file that says the same, but for its
+ * keys: those are shown to nobody.
  */
 #include "base/base.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 /* The daemon's files are in no library. */
 #include "daemon/conf.c"
+#include "daemon/conf_licence.c"
 
 static char folder[] = "/tmp/test_conf.XXXXXX";
-static char conf_path[64], log_path[64], dump_path[64];
+static char conf_path[64], log_path[64], dump_path[64], key_path[64];
 
 static int
 setup(void **state)
@@ -25,6 +28,7 @@ setup(void **state)
 	(void)snprintf(conf_path, sizeof(conf_path), "%s/c", folder);
 	(void)snprintf(log_path, sizeof(log_path), "%s/log", folder);
 	(void)snprintf(dump_path, sizeof(dump_path), "%s/dump", folder);
+	(void)snprintf(key_path, sizeof(key_path), "%s/keys", folder);
 	return log_open(log_path);
 }
 
@@ -35,6 +39,7 @@ teardown(void **state)
 	(void)unlink(conf_path);
 	(void)unlink(log_path);
 	(void)unlink(dump_path);
+	(void)unlink(key_path);
 	return rmdir(folder);
 }
 
@@ -361,6 +366,283 @@ test_dump_of_empty_values(void **state)
 	conf_free(&c);
 }
 
+#define CLIENT "0123456789abcdef0123456789abcdef"
+#define OTHER "ffffffffffffffffffffffffffffffff"
+
+/* A text with KEYS in it, which becomes the path of the key file. */
+static const char *
+with_path(const char *text)
+{
+	static char out[4096];
+	const char *at = strstr(text, "KEYS");
+
+	assert_non_null(at);
+	(void)snprintf(out, sizeof(out), "%.*s%s%s", (int)(at - text), text,
+	    key_path, at + strlen("KEYS"));
+	return out;
+}
+
+/* Does one of the keyring's keys sign as this one does? */
+static bool
+has_key(struct keyring *k, const char *algo, const char *key)
+{
+	const struct slice text = SLICE("text");
+	unsigned char mac[KEYRING_MAC_MAX];
+	struct keyring *own;
+	size_t len;
+
+	assert_int_equal(keyring_new(algo, &own), 0);
+	assert_int_equal(
+	    keyring_add(own, (struct slice){ key, strlen(key) }), 0);
+	len = keyring_sign(own, KEYRING_IDS, &text, 1, mac);
+	keyring_free(&own);
+	return keyring_verify(
+	    k, KEYRING_IDS, &text, 1, (struct slice){ (const char *)mac, len });
+}
+
+static void
+test_own_keys(void **state)
+{
+	struct conf *c = read_ok("");
+	struct licence *own = &c->layout->licences.personal;
+
+	(void)state;
+	assert_true(keyring_empty(own->keys));
+	assert_null(own->host_id);
+	conf_free(&c);
+	c = read_ok("signature_key = {\"the new\", 'old # ${HOME}\\\\'}\n"
+		    "bitrix_host_id = h1\n");
+	own = &c->layout->licences.personal;
+	assert_true(has_key(own->keys, "sha1", "the new"));
+	assert_true(has_key(own->keys, "sha1", "old # ${HOME}\\"));
+	assert_false(has_key(own->keys, "sha1", "old"));
+	assert_string_equal(own->host_id, "h1");
+	assert_null(c->layout->licences.shared);
+	conf_free(&c);
+	/* The algorithm may come last. */
+	c = read_ok("signature_key = {}\nsignature_key = {k}\n"
+		    "signature_algo = sha256\n");
+	own = &c->layout->licences.personal;
+	assert_true(has_key(own->keys, "sha256", "k"));
+	assert_int_equal(keyring_mac_len(own->keys, KEYRING_IDS), 32);
+	conf_free(&c);
+}
+
+static void
+key_file_write(const char *text, mode_t mode)
+{
+	(void)unlink(key_path);
+	file_write(key_path, text);
+	assert_int_equal(chmod(key_path, mode), 0);
+}
+
+static void
+test_key_file(void **state)
+{
+	struct keyring *k;
+	struct conf *c;
+
+	(void)state;
+	key_file_write("\r\n\none # no comment\r\n\n two \nthree", 0640);
+	c = read_ok(with_path("signature_key_file = \"KEYS\"\n"
+			      "signature_key = {four}\n"));
+	k = c->layout->licences.personal.keys;
+	assert_true(has_key(k, "sha1", "one # no comment"));
+	assert_true(has_key(k, "sha1", " two "));
+	assert_true(has_key(k, "sha1", "three"));
+	assert_true(has_key(k, "sha1", "four"));
+	assert_false(has_key(k, "sha1", "one"));
+	assert_string_equal(file_read(log_path), "");
+	conf_free(&c);
+	/* What anybody can read is no secret; that is worth a line. */
+	key_file_write("one\ntwo\n", 0644);
+	c = read_ok(with_path("signature_key_file = \"KEYS\"\n"));
+	assert_non_null(strstr(file_read(log_path), key_path));
+	assert_null(
+	    strstr(strstr(file_read(log_path), key_path) + 1, key_path));
+	conf_free(&c);
+	c = read_ok("signature_key_file = \"\"\n");
+	assert_true(keyring_empty(c->layout->licences.personal.keys));
+	conf_free(&c);
+}
+
+static void
+test_wrong_key_files(void **state)
+{
+	char want[256];
+
+	(void)state;
+	key_file_write("\n\r\n", 0600);
+	(void)snprintf(want, sizeof(want),
+	    "2: signature_key_file: %s: it has no key", key_path);
+	assert_refused(with_path("\nsignature_key_file = \"KEYS\"\n"), want);
+	assert_int_equal(unlink(key_path), 0);
+	(void)snprintf(want, sizeof(want),
+	    "3: signature_key_file: %s: No such file", key_path);
+	assert_refused(with_path("licence " CLIENT
+				 " {\n\n signature_key_file = \"KEYS\" }\n"),
+	    want);
+	(void)snprintf(want, sizeof(want),
+	    "1: signature_key_file: %s: Is a directory", folder);
+	(void)snprintf(key_path, sizeof(key_path), "%s", folder);
+	assert_refused(with_path("signature_key_file = \"KEYS\"\n"), want);
+	(void)snprintf(key_path, sizeof(key_path), "%s/keys", folder);
+}
+
+static void
+test_licences(void **state)
+{
+	struct licence *one, *two;
+	struct conf *c;
+
+	(void)state;
+	key_file_write("in the file\n", 0600);
+	c = read_ok(
+	    with_path("licence \"" CLIENT "\" {\n"
+		      "  signature_key = {\"of one\", \"old\"}\n"
+		      "  hosts = {\"a.example\", \"b.example\"}\n"
+		      "  valid_until = \"2027-01-31\"\n"
+		      "  host_id = h1\n"
+		      "}\n"
+		      "licence \"" OTHER "\" { signature_algo = sha256\n"
+		      "  signature_key_file = \"KEYS\" }\n"
+		      "signature_key = {own}\n"));
+	one = c->layout->licences.shared;
+	assert_string_equal(one->client_id, CLIENT);
+	assert_true(has_key(one->keys, "sha1", "of one"));
+	assert_true(has_key(one->keys, "sha1", "old"));
+	assert_false(has_key(one->keys, "sha1", "in the file"));
+	assert_false(has_key(one->keys, "sha1", "own"));
+	assert_int_equal(one->n_hosts, 2);
+	assert_string_equal(one->hosts[1], "b.example");
+	assert_string_equal(one->host_id, "h1");
+	/* All of that day is included. */
+	assert_int_equal(one->valid_until, 1801440000);
+	two = one->next;
+	assert_true(has_key(two->keys, "sha256", "in the file"));
+	assert_int_equal(two->n_hosts, 0);
+	assert_null(two->host_id);
+	assert_true(two->valid_until == INT64_MAX);
+	assert_null(two->next);
+	assert_true(has_key(c->layout->licences.personal.keys, "sha1", "own"));
+	assert_false(
+	    has_key(c->layout->licences.personal.keys, "sha1", "in the file"));
+	conf_free(&c);
+}
+
+static void
+test_wrong_licences(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "signature_key = {a, \"\"}\n", "1: signature_key: a key" },
+		{ "\nsignature_algo = sha0\n", "2: signature_algo: \"sha0\"" },
+		{ "licence x {\n signature_key = {a}\n}\n",
+		    "3: licence \"x\": a client id is" },
+		{ "licence " CLIENT " { signature_key = {a} }\n\n"
+		  "licence " CLIENT " { signature_key = {b} }\n",
+		    "3: " },
+		{ "licence abcdefghabcdefghabcdefghabcdefgh {\n"
+		  " signature_key = {a} }\n"
+		  "licence ABCDEFGHABCDEFGHABCDEFGHABCDEFGH {\n"
+		  " signature_key = {a} }\n",
+		    "4: licence \"ABCDEFGHABCDEFGHABCDEFGHABCDEFGH\": "
+		    "already" },
+		{ "licence " CLIENT " {\n}\n",
+		    "2: licence \"" CLIENT "\": it has no signature_key" },
+		{ "licence " CLIENT " {\n hosts = {\"a.example\",\n"
+		  "\"a.example:80\"} }\n",
+		    "3: hosts: \"a.example:80\" is not" },
+		{ "licence " CLIENT " {\n valid_until = soon }\n",
+		    "2: valid_until: \"soon\"" },
+		{ "licence " CLIENT " {\n valid_until = 2027-02-29 }\n",
+		    "2: valid_until: " },
+		{ "licence " CLIENT " {\n valid_until = 2027-1-1 }\n",
+		    "2: valid_until: " },
+		{ "licence " CLIENT " {\n valid_until = \"2027-01-01 \" }\n",
+		    "2: valid_until: " },
+		{ "licence " CLIENT " {\n sync = full }\n", "2: " },
+		{ "hosts = {\"a.example\"}\n", "1: " },
+		{ "location \"/a\" {\n signature_key = {a} }\n", "2: " },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		assert_refused(cases[i][0], cases[i][1]);
+}
+
+/* Whatever is wrong with the file, the log does not tell the keys. */
+static void
+test_keys_are_not_logged(void **state)
+{
+	static const char *const cases[] = {
+		"signature_key = {\"SECRET\" \"SECRET2\"}\n",
+		"signature_key = SECRET SECRET2\n",
+		"signature_key {\"SECRET\"}\n",
+		"signature_key = {\"SECRET\"\n",
+		"signature_key = {\"SECRET}\n",
+		"signature_key = {\"SECRET\", \"\"}\n",
+		"signature_key = {{\"SECRET\"}}\n",
+		"signature_key = {\"a\"}}SECRET\n",
+		"signature_key = \"a\"SECRET\n",
+		"location \"/a\" { signature_key = {SECRET} }\n",
+		"licence x { signature_key = {SECRET} }\n",
+		"licence " CLIENT " { signature_key = {SECRET SECRET} }\n",
+		"licence " CLIENT " { signature_key SECRET }\n",
+	};
+	struct conf *c = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		file_write(conf_path, cases[i]);
+		assert_int_equal(truncate(log_path, 0), 0);
+		assert_int_equal(conf_read(conf_path, &c), ERR_CONFIG);
+		if (strstr(file_read(log_path), "SECRET") != NULL ||
+		    strstr(file_read(log_path), conf_path) == NULL)
+			fail_msg("%s: %s", cases[i], file_read(log_path));
+	}
+}
+
+static void
+test_dump_of_licences(void **state)
+{
+	struct conf *c;
+
+	(void)state;
+	key_file_write("SECRET3\n", 0600);
+	c = read_ok(with_path("signature_key = {\"SECRET1\", SECRET2}\n"
+			      "bitrix_host_id = \"h \\\"1\\\"\"\n"
+			      "licence " CLIENT " { signature_key = {SECRET}\n"
+			      " signature_key_file = \"KEYS\"\n"
+			      " hosts = {a.example, b.example}\n"
+			      " valid_until = 2027-01-31 }\n"));
+	dump(c);
+	conf_free(&c);
+	assert_null(strstr(file_read(dump_path), "SECRET"));
+	assert_non_null(strstr(file_read(dump_path),
+	    "\n# signature_key: 2 keys\nsignature_key_file = \"\"\n"
+	    "signature_algo = \"sha1\"\nbitrix_host_id = \"h \\\"1\\\"\"\n"));
+	assert_non_null(strstr(file_read(dump_path),
+	    "\nlicence \"" CLIENT "\" {\n\t# signature_key: 1 key\n"
+	    "\tsignature_key_file = \""));
+	assert_non_null(strstr(file_read(dump_path),
+	    "\thosts = {\"a.example\", \"b.example\"}\n"
+	    "\tvalid_until = \"2027-01-31\"\n"
+	    "\thost_id = \"\"\n}\n"));
+	/* What has its keys in a file can be read again. */
+	c = round_trip(
+	    with_path("signature_key_file = \"KEYS\"\nsignature_algo = sha256\n"
+		      "bitrix_host_id = h1\n"));
+	assert_true(
+	    has_key(c->layout->licences.personal.keys, "sha256", "SECRET3"));
+	assert_string_equal(c->layout->licences.personal.host_id, "h1");
+	conf_free(&c);
+	c = round_trip(
+	    with_path("licence " CLIENT " { signature_key_file = \"KEYS\"\n"
+		      "  valid_until = 2027-01-31 host_id = h2 }\n"));
+	assert_int_equal(c->layout->licences.shared->valid_until, 1801440000);
+	conf_free(&c);
+}
+
 int
 main(void)
 {
@@ -374,6 +656,13 @@ main(void)
 		cmocka_unit_test(test_dump_of_defaults),
 		cmocka_unit_test(test_dump_of_everything),
 		cmocka_unit_test(test_dump_of_empty_values),
+		cmocka_unit_test(test_own_keys),
+		cmocka_unit_test(test_key_file),
+		cmocka_unit_test(test_wrong_key_files),
+		cmocka_unit_test(test_licences),
+		cmocka_unit_test(test_wrong_licences),
+		cmocka_unit_test(test_keys_are_not_logged),
+		cmocka_unit_test(test_dump_of_licences),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

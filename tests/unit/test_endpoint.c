@@ -417,6 +417,44 @@ test_builtin(void **state)
 	assert_int_equal(ep->max_id_len, 1024);
 }
 
+/* A location of nginx becomes one of a queue server. */
+static void
+test_bitrix_route(void **state)
+{
+	struct world *w = *state;
+	struct endpoint *ep, *other;
+
+	request(w, "bitrix_route", "sub", "bitrix_version", "3", "DOCUMENT_URI",
+	    "/bitrix/sub/", NULL);
+	ep = resolve(w);
+	assert_null(ep->builtin);
+	assert_int_equal(ep->settings.role, ROLE_BITRIX);
+	assert_int_equal(ep->settings.bitrix_route, ROUTE_SUB);
+	assert_int_equal(ep->settings.bitrix_version, 3);
+	request(w, "bitrix_route", "sub", "DOCUMENT_URI", "/bitrix/sub/", NULL);
+	other = resolve(w);
+	assert_ptr_not_equal(other, ep);
+	assert_int_equal(other->settings.bitrix_version, 4);
+	/* A location block names it as well, and a parameter wins. */
+	endpoints_flush(&w->endpoints);
+	block(w, location(w, "/bitrix/"), "bitrix_route", "pub");
+	request(w, "DOCUMENT_URI", "/bitrix/pub/", NULL);
+	ep = resolve(w);
+	assert_null(ep->builtin);
+	assert_int_equal(ep->settings.bitrix_route, ROUTE_PUB);
+	request(
+	    w, "DOCUMENT_URI", "/bitrix/rest/", "bitrix_route", "rest", NULL);
+	assert_int_equal(resolve(w)->settings.bitrix_route, ROUTE_REST);
+	request(w, "bitrix_route", "anything", NULL);
+	assert_int_equal(try_resolve(w, &ep), ERR_CONFIG);
+	assert_non_null(strstr(w->why, "bitrix_route"));
+	/* A key that a front sends is no setting, and not repeated. */
+	request(w, "signature_key", "SECRET", "bitrix_route", "sub", NULL);
+	ep = resolve(w);
+	assert_string_equal(w->why, "");
+	assert_string_equal(w->ignored, "");
+}
+
 /* Literal settings stand above the built-in ones; a role puts them away. */
 static void
 test_builtin_gives_way(void **state)
@@ -499,6 +537,7 @@ main(void)
 		TEST(test_reload),
 		TEST(test_wrong_parameters),
 		TEST(test_builtin),
+		TEST(test_bitrix_route),
 		TEST(test_builtin_gives_way),
 		TEST(test_uri),
 		TEST(test_query),

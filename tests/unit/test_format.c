@@ -457,6 +457,93 @@ test_forgotten(void **state)
 	payload_unref(&q);
 }
 
+static struct format *
+bitrix(enum bx_look_kind kind, uint8_t version, bool websocket)
+{
+	struct bx_look look = { kind, version, websocket };
+	struct format *f = NULL;
+
+	assert_int_equal(format_get_bitrix(&formats, &look, &f), 0);
+	assert_non_null(f);
+	return f;
+}
+
+/* Bitrix's clients: a look is all that makes their format. */
+static void
+test_bitrix(void **state)
+{
+	struct format *all[] = {
+		bitrix(BX_LOOK_TEXT, 3, false),
+		bitrix(BX_LOOK_TEXT, 4, false),
+		bitrix(BX_LOOK_TEXT, 4, true),
+		bitrix(BX_LOOK_BINARY, 4, false),
+		bitrix(BX_LOOK_BINARY, 4, true),
+		bitrix(BX_LOOK_JSON, 4, false),
+		bitrix(BX_LOOK_RPC, 5, true),
+		format(FRAMING_PLAIN),
+	};
+	struct format *again;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(all); i++) {
+		for (size_t j = 0; j < i; j++)
+			assert_ptr_not_equal(all[i], all[j]);
+	}
+	set("push_stream_header_template", "h");
+	again = bitrix(BX_LOOK_TEXT, 4, true);
+	assert_ptr_equal(again, all[2]);
+	format_unref(&again);
+	assert_null(format_header(all[2]));
+	assert_null(format_footer(all[2]));
+	assert_payload(format_ping(all[2]), S("\x89\x07ws ping"));
+	assert_payload(format_ping(all[6]), S("\x81\x04ping"));
+	/* A WebSocket whose messages wait for company is kept alive, too. */
+	assert_payload(format_ping(all[1]), S("\x89\x07ws ping"));
+	for (size_t i = 0; i < COUNT_OF(all); i++)
+		format_unref(&all[i]);
+}
+
+/* One rendering for all readers, or one for each that has his own. */
+static void
+test_bitrix_by_user(void **state)
+{
+	struct msg_parts parts = { .text = S("{}"),
+		.extra = S("J{\"user_params\":{\"7\":{\"a\":1}}}") };
+	struct msg *m = msg_make(&parts);
+	struct template_values v = { .msg = m };
+	struct format_key key = first_key;
+	struct format *f = bitrix(BX_LOOK_RPC, 5, false);
+	struct payload *p, *of_7;
+
+	(void)state;
+	assert_non_null(m);
+	p = format_message(f, &key, &v);
+#define INCOMING(more) \
+	S("{\"jsonrpc\":\"2.0\",\"method\":\"incoming.message\"," \
+	  "\"params\":{\"mid\":\"17638000000000000000000012\"," \
+	  "\"body\":{},\"sender\":{\"type\":2,\"id\":0}" more "}}")
+	assert_payload(p, INCOMING(""));
+	payload_unref(&p);
+	p = format_message(f, &key, &v);
+	payload_unref(&p);
+	assert_int_equal(renders, 1);
+	key.user = 7;
+	assert_null(format_again(f, &key));
+	of_7 = format_message(f, &key, &v);
+	assert_payload(of_7, INCOMING(",\"user_params\":{\"a\":1}"));
+	p = format_again(f, &key);
+	assert_ptr_equal(p, of_7);
+	payload_unref(&p);
+	payload_unref(&of_7);
+	key.user = 8;
+	p = format_message(f, &key, &v);
+	assert_payload(p, INCOMING(""));
+	payload_unref(&p);
+	assert_int_equal(renders, 3);
+	format_unref(&f);
+	msg_unref(&m);
+}
+
 int
 main(void)
 {
@@ -473,6 +560,8 @@ main(void)
 		TEST(test_interned),
 		TEST(test_rendered_once),
 		TEST(test_forgotten),
+		TEST(test_bitrix),
+		TEST(test_bitrix_by_user),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

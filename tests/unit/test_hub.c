@@ -193,7 +193,7 @@ try_publish_to(struct world *w, struct channel *const *c, uint32_t n,
 	return hub_publish(w->hub, c, n,
 	    msg_new(text, strlen(text), event_id != NULL ? &id : NULL, NULL,
 		INT64_MAX),
-	    keep, p != NULL ? &p->wait : NULL);
+	    keep ? HUB_KEEP : 0, p != NULL ? &p->wait : NULL);
 }
 
 static void
@@ -1267,6 +1267,62 @@ test_inactivity(void **state)
 	assert_int_equal(channel(w, "live")->last_id, 1);
 }
 
+/* The list that says whose time is over is in the order of that time. */
+static void
+check_idle_order(const struct world *w)
+{
+	const struct channel *c;
+	uint64_t last = 0;
+
+	TAILQ_FOREACH(c, &w->hub->idle, idle)
+	{
+		assert_true(c->expires_ms >= last);
+		last = c->expires_ms;
+	}
+}
+
+/* Somebody behind a channel keeps it, but no longer than was said, and not
+ * from being deleted. */
+static void
+test_presence(void **state)
+{
+	struct world *w = *state;
+	struct publisher p = { .calls = 0 };
+	struct channel *seen = channel(w, "seen");
+
+	assert_false(hub_present(w->hub, seen));
+	hub_seen(w->hub, seen, NOW_MS + 100000);
+	hub_seen(w->hub, seen, NOW_MS + 50000); /* not shortened */
+	hub_seen(w->hub, channel(w, "deleted"), NOW_MS + 100000);
+	hub_seen(w->hub, channel(w, "short"), NOW_MS + 20000);
+	(void)channel(w, "idle");
+	for (uint64_t ms = 0; ms < 100000; ms += 10000) {
+		at(w, ms);
+		(void)channel(w, ms % 20000 == 0 ? "even" : "odd");
+		hub_tick(w->hub);
+		check_idle_order(w);
+		assert_true(hub_next_ms(w->hub) > NOW_MS + ms);
+		assert_true(hub_present(w->hub, seen));
+		assert_int_equal(lives(w, "idle"), ms < 30000);
+		assert_int_equal(lives(w, "short"), ms < 30000);
+		assert_int_equal(lives(w, "deleted"), ms < 50000);
+		if (ms == 40000)
+			delete (w, "deleted", &p);
+		fake_settle(w->store);
+	}
+	assert_int_equal(p.calls, 1);
+	assert_null(hub_find(w->hub, S("deleted")));
+	at(w, 99999);
+	hub_tick(w->hub);
+	assert_true(lives(w, "seen"));
+	at(w, 100000);
+	assert_false(hub_present(w->hub, seen));
+	at(w, 130000); /* its time after that is over as well */
+	hub_tick(w->hub);
+	assert_false(lives(w, "seen"));
+	assert_int_equal(w->stats.channels, 0);
+}
+
 /* Publishing and joining give a channel its time again; leaving does not. */
 static void
 test_activity(void **state)
@@ -1504,6 +1560,7 @@ main(void)
 		TEST(test_delete_fails_and_the_row_is_gone),
 		TEST(test_deleted_while_reading),
 		TEST(test_inactivity),
+		TEST(test_presence),
 		TEST(test_activity),
 		TEST(test_restart_is_no_inactivity),
 		TEST(test_limits),

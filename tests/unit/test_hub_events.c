@@ -198,7 +198,7 @@ publish(struct world *w, const char *name, bool keep)
 
 	assert_int_equal(
 	    hub_publish(w->hub, &c, 1, msg_new("m", 1, NULL, NULL, INT64_MAX),
-		keep, NULL),
+		keep ? HUB_KEEP : 0, NULL),
 	    0);
 }
 

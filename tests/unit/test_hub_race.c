@@ -134,14 +134,19 @@ static void
 see(struct reader *r, const struct delivery *d)
 {
 	struct sim *m = r->sim;
-	struct fake_commit *c = fake_log(m->store, d->cursor);
+	struct fake_commit *c =
+	    fake_log(m->store, d->cursor, d->channel->number);
 
 	CHECK(m, c != NULL); /* it was committed */
 	CHECK(m, c->id == d->id && c->channel == d->channel->number);
 	CHECK(m, reads(r, m->name_of[c->channel]));
 	CHECK(m, d->cursor > r->asked);
 	CHECK(m, (c->seen & r->bit) == 0);
-	c->seen |= r->bit;
+	/* Shared, it is seen in all its channels at once. */
+	for (size_t i = 0; i < m->store->n_log; i++) {
+		if (m->store->log[i].cursor == d->cursor)
+			m->store->log[i].seen |= r->bit;
+	}
 	/* What is older in the same channel came before. */
 	for (const struct fake_commit *o = m->store->log; o < c; o++)
 		CHECK(m,
@@ -324,12 +329,15 @@ step_publish(struct sim *m)
 	struct channel *c[2];
 	uint32_t n = 1 + pick(m, 2);
 	struct msg *msg = msg_new("text", 4, NULL, NULL, INT64_MAX);
+	unsigned how = pick(m, 4) != 0 ? HUB_KEEP : 0;
 	int err;
 
 	for (uint32_t i = 0; i < n; i++)
 		c[i] = open_channel(m, (int)pick(m, NAMES));
+	if ((n == 1 || c[0] != c[1]) && pick(m, 2) == 0)
+		how |= HUB_SHARED;
 	m->publishes++;
-	err = hub_publish(m->hub, c, n, msg, pick(m, 4) != 0, new_wait(m));
+	err = hub_publish(m->hub, c, n, msg, how, new_wait(m));
 	if (err != 0) {
 		CHECK(m, err == ERR_BUSY && m->store->busy);
 		m->publishes--;
@@ -350,6 +358,7 @@ join(struct sim *m, struct reader *r, bool wait)
 				: SUB_LONG_POLL,
 		.by_cursor = r->by_cursor,
 		.ping_ms = pick(m, 2) == 0 ? 0 : 1 + pick(m, 2000),
+		.ping_steady = pick(m, 2) == 0,
 		.ops = &ops,
 		.sess = r };
 	int rc;

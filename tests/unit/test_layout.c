@@ -77,21 +77,43 @@ test_order_of_locations(void **state)
 static void
 test_builtin(void **state)
 {
+	struct layout *l = *state;
 	const struct builtin *b;
 
-	(void)state;
-	b = layout_builtin(S("/bitrix/sub"));
+	b = layout_builtin(l, S("/bitrix/sub"));
 	assert_non_null(b);
 	assert_string_equal(b->prefix, "/bitrix/sub");
 	assert_false(b->trusted_only);
-	b = layout_builtin(S("/bitrix/subws/"));
+	b = layout_builtin(l, S("/bitrix/subws/"));
 	assert_string_equal(b->prefix, "/bitrix/subws/");
-	b = layout_builtin(S("/bitrix/pub/"));
+	b = layout_builtin(l, S("/bitrix/pub/"));
 	assert_string_equal(b->prefix, "/bitrix/pub/");
 	assert_true(b->trusted_only);
-	assert_null(layout_builtin(S("/bitrix/")));
-	assert_null(layout_builtin(S("/sub")));
-	assert_null(layout_builtin(S("")));
+	assert_null(layout_builtin(l, S("/bitrix/")));
+	assert_null(layout_builtin(l, S("/sub")));
+	assert_null(layout_builtin(l, S("")));
+}
+
+/* A global bitrix_version puts its queue server in their place. */
+static void
+test_builtin_bitrix(void **state)
+{
+	struct layout *l = *state;
+	const struct builtin *b;
+
+	assert_int_equal(
+	    layout_set(l, NULL, S("bitrix_version"), S("4"), why), 0);
+	b = layout_builtin(l, S("/bitrix/subws/"));
+	assert_non_null(b);
+	assert_string_equal(b->rules[0][0], "bitrix_route");
+	assert_string_equal(b->rules[0][1], "sub");
+	b = layout_builtin(l, S("/bitrix/pub/"));
+	assert_true(b->trusted_only);
+	b = layout_builtin(l, S("/server-stat/"));
+	assert_true(b->trusted_only);
+	b = layout_builtin(l, S("/bitrix/rest/"));
+	assert_false(b->trusted_only);
+	assert_null(layout_builtin(l, S("/bitrix/")));
 }
 
 /* A value is checked when it is read, not when the first request comes. */
@@ -161,6 +183,7 @@ main(void)
 		TEST(test_longest_prefix),
 		TEST(test_order_of_locations),
 		TEST(test_builtin),
+		TEST(test_builtin_bitrix),
 		TEST(test_set),
 		TEST(test_check),
 	};

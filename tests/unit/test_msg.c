@@ -139,6 +139,42 @@ test_message_without_parts(void **state)
 	assert_null(msg_new("x", (size_t)UINT32_MAX + 1, NULL, NULL, 0));
 }
 
+/* Extra stands beside the rest, and a copy is equal in all. */
+static void
+test_extra_and_copies(void **state)
+{
+	struct slice id = SLICE("id"), type = SLICE("type");
+	struct msg_parts parts = { .text = SLICE("text"),
+		.event_type = &type,
+		.extra = { "ex\0tra", 6 },
+		.expires = 77 };
+	struct msg *m, *copy;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		parts.event_id = i == 0 ? NULL : &id;
+		m = msg_make(&parts);
+		assert_non_null(m);
+		copy = msg_copy(m);
+		msg_unref(&m);
+		assert_true(slice_is(msg_text(copy), "text"));
+		assert_int_equal(copy->has_event_id, i);
+		assert_true(slice_is(msg_event_id(copy), i == 0 ? "" : "id"));
+		assert_true(copy->has_event_type);
+		assert_true(slice_is(msg_event_type(copy), "type"));
+		assert_true(slice_equal(msg_extra(copy), parts.extra));
+		assert_int_equal(msg_bytes(copy), i == 0 ? 14 : 16);
+		assert_int_equal(copy->expires, 77);
+		assert_int_equal(copy->refs, 1);
+		msg_unref(&copy);
+	}
+	parts.extra.len = (size_t)UINT32_MAX + 1;
+	assert_null(msg_make(&parts));
+	m = msg_new("x", 1, NULL, NULL, 0);
+	assert_int_equal(msg_extra(m).len, 0);
+	msg_unref(&m);
+}
+
 int
 main(void)
 {
@@ -149,6 +185,7 @@ main(void)
 		cmocka_unit_test(test_any_clock),
 		cmocka_unit_test(test_message_parts),
 		cmocka_unit_test(test_message_without_parts),
+		cmocka_unit_test(test_extra_and_copies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -203,6 +203,68 @@ test_roles(void **state)
 	assert_int_equal(set("push_stream_compat", "0.5.0"), ERR_CONFIG);
 }
 
+/* A queue server's location; versions 1 and 2 are the module's. */
+static void
+test_bitrix(void **state)
+{
+	static const struct {
+		const char *name;
+		enum bitrix_route route;
+	} routes[] = {
+		{ "pub", ROUTE_PUB },
+		{ "sub", ROUTE_SUB },
+		{ "rest", ROUTE_REST },
+		{ "api", ROUTE_API },
+		{ "stat", ROUTE_STAT },
+	};
+	static const char *const wrong[][2] = {
+		{ "bitrix_route", "" },
+		{ "bitrix_route", "Pub" },
+		{ "bitrix_route", "subws" },
+		{ "bitrix_version", "" },
+		{ "bitrix_version", "1" },
+		{ "bitrix_version", "2" },
+		{ "bitrix_version", "6" },
+		{ "bitrix_version", "4.0" },
+		{ "bitrix_version", "04" },
+		{ "bitrix_frame_delay", "0" },
+		{ "bitrix_frame_delay", "soon" },
+		{ "bitrix_max_connections_per_channel", "0" },
+		{ "bitrix_max_connections_per_channel", "-1" },
+	};
+
+	(void)state;
+	assert_int_equal(s.bitrix_version, 4);
+	assert_int_equal(s.bitrix_frame_delay_ms, 0);
+	assert_int_equal(s.bitrix_max_connections, 100);
+	for (size_t i = 0; i < COUNT_OF(routes); i++) {
+		assert_int_equal(set_from("bitrix_route", routes[i].name,
+				     SETTINGS_PARAMETER),
+		    0);
+		assert_int_equal(s.role, ROLE_BITRIX);
+		assert_int_equal(s.bitrix_route, routes[i].route);
+	}
+	assert_int_equal(set("bitrix_version", "3"), 0);
+	assert_int_equal(s.bitrix_version, 3);
+	assert_int_equal(set_from("bitrix_version", "5", SETTINGS_LOCATION), 0);
+	assert_int_equal(set("bitrix_frame_delay", "400ms"), 0);
+	assert_int_equal(s.bitrix_frame_delay_ms, 400);
+	assert_int_equal(set("bitrix_max_connections_per_channel", "7"), 0);
+	assert_int_equal(s.bitrix_max_connections, 7);
+	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+		if (set(wrong[i][0], wrong[i][1]) != ERR_CONFIG)
+			fail_msg("taken: %s %s", wrong[i][0], wrong[i][1]);
+	}
+	/* What was wrong has changed nothing. */
+	assert_int_equal(s.bitrix_route, ROUTE_STAT);
+	assert_int_equal(s.bitrix_version, 5);
+	/* Keys are no settings, wherever they come from. */
+	assert_int_equal(
+	    set_from("signature_key", "x", SETTINGS_PARAMETER), ERR_NOTFOUND);
+	assert_int_equal(
+	    set_from("bitrix_host_id", "x", SETTINGS_PARAMETER), ERR_NOTFOUND);
+}
+
 /* Names of 0.3.x lead to the fields of their successors. */
 static void
 test_old_names(void **state)
@@ -367,13 +429,16 @@ test_table(void **state)
 
 	(void)state;
 	for (const char *name; (name = settings_name(n)) != NULL; n++) {
-		assert_memory_equal(name, "push_stream_", 12);
+		assert_true(strncmp(name, "push_stream_", 12) == 0 ||
+		    strncmp(name, "bitrix_", 7) == 0);
 		for (size_t i = 0; i < n; i++)
 			assert_string_not_equal(name, settings_name(i));
 	}
 	assert_true(n > 40);
 	assert_true(
 	    settings_names_role((struct slice){ "push_stream_websocket", 21 }));
+	assert_true(settings_names_role(SLICE("bitrix_route")));
+	assert_false(settings_names_role(SLICE("bitrix_version")));
 	assert_false(
 	    settings_names_role((struct slice){ "push_stream_compat", 18 }));
 	assert_true(settings_is_complex(
@@ -391,6 +456,7 @@ main(void)
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_roles, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bitrix, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_old_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -173,6 +173,21 @@ read_all(void *be, uint64_t after, uint64_t upto, int64_t now_s)
 	return op;
 }
 
+/* A shared message is told for the first of its channels. */
+static bool
+told_before(const struct world *w, uint32_t channel, uint64_t cursor)
+{
+	for (uint32_t c = 1; c < channel; c++) {
+		for (size_t i = w->n[c]; i > 0; i--) {
+			if (w->kept[c][i - 1].cursor == cursor)
+				return true;
+			if (w->kept[c][i - 1].cursor < cursor)
+				break;
+		}
+	}
+	return false;
+}
+
 static void
 check_read(struct world *w, void *be, uint64_t after)
 {
@@ -183,7 +198,8 @@ check_read(struct world *w, void *be, uint64_t after)
 		for (size_t i = 0; i < w->n[c]; i++) {
 			const struct kept *m = &w->kept[c][i];
 
-			if (m->expires <= w->now_s || m->cursor <= after)
+			if (m->expires <= w->now_s || m->cursor <= after ||
+			    told_before(w, c, m->cursor))
 				continue;
 			assert_true(k < op->u.read.n_found);
 			assert_int_equal(op->u.read.found[k].cursor, m->cursor);
@@ -269,6 +285,7 @@ append(struct world *w, uint32_t cap)
 	op = store_op_append(msg_new("x", 1, NULL, NULL, expires), n);
 	a = &op->u.append;
 	a->keep = pick(w, 6) != 0;
+	a->shared = pick(w, 2) == 0;
 	for (uint32_t i = 0; i < n; i++)
 		a->members[i] = (struct store_member){
 			.channel = c + i,
@@ -278,10 +295,11 @@ append(struct world *w, uint32_t cap)
 		};
 	assert_int_equal(store_sqlite.append(w->be, a, w->now_s), 0);
 	assert_true(a->cursor > w->last);
-	w->last = a->cursor + n - 1;
+	w->last = a->cursor + store_append_cursors(a) - 1;
 	w->published += n;
 	for (uint32_t i = 0; a->keep && i < n; i++)
-		keep(w, c + i, a->cursor + i, expires, &a->members[i]);
+		keep(w, c + i, store_append_cursor(a, i), expires,
+		    &a->members[i]);
 	store_op_free(&op);
 }
 
