@@ -526,6 +526,9 @@ api_handle(struct api *a, struct request *r)
 	if (ignored[0] != '\0')
 		log_limited(&a->ignored_parameter, LOG_NOTICE,
 		    "parameter ignored: %s", ignored);
-	call_dispatch(&c);
+	if (layout_admits(a->layout, c.query.uri, c.query.remote_addr))
+		call_dispatch(&c);
+	else
+		api_explain(a, r, 403, "Not allowed from this address.");
 	endpoint_unref(&c.endpoint);
 }

@@ -244,14 +244,15 @@ query_read(struct endpoints *e, const struct params *p, struct query *q,
 	return err;
 }
 
-/* Apache and lighttpd tell the URI in two parts. */
+/* Apache and lighttpd tell the URI in two parts; so does Caddy, with an empty
+ * DOCUMENT_URI. */
 static int
 query_uri(struct endpoints *e, const struct params *p, struct query *q)
 {
 	struct slice script, info;
 	int err;
 
-	if (q->uri.ptr != NULL)
+	if (q->uri.len != 0)
 		return 0;
 	script = params_get(p, "SCRIPT_NAME");
 	info = params_get(p, "PATH_INFO");

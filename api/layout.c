@@ -126,6 +126,8 @@ static void
 location_free(struct location *loc)
 {
 	rules_release(&loc->rules);
+	cidr_list_release(&loc->allow);
+	cidr_list_release(&loc->deny);
 	free(loc->prefix);
 	free(loc);
 }
@@ -256,6 +258,18 @@ layout_find(const struct layout *l, struct slice uri)
 			best = loc;
 	}
 	return best;
+}
+
+bool
+layout_admits(const struct layout *l, struct slice uri, struct slice client)
+{
+	const struct location *loc = layout_find(l, uri);
+
+	if (loc == NULL)
+		return true;
+	if (loc->deny.n != 0 && cidr_list_has_text(&loc->deny, client))
+		return false;
+	return loc->allow.n == 0 || cidr_list_has_text(&loc->allow, client);
 }
 
 const struct builtin *

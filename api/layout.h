@@ -27,6 +27,8 @@ struct location {
 	struct location *next;
 	char *prefix;
 	struct rules rules;
+	struct cidr_list allow; /* clients; empty: everybody, */
+	struct cidr_list deny;	/* but these */
 };
 
 struct layout {
@@ -55,6 +57,10 @@ int layout_check(
 
 /* The block with the longest prefix of the URI, or NULL. */
 const struct location *layout_find(const struct layout *l, struct slice uri);
+
+/* May a client with this REMOTE_ADDR ask for anything there? */
+bool layout_admits(
+    const struct layout *l, struct slice uri, struct slice client);
 
 /* The built-in Bitrix layout's location, or NULL: version 2's, or the one that
  * a global bitrix_version names. */

@@ -12,10 +12,16 @@ static const struct {
 	{ 403, "Status: 403 Forbidden\r\n" },
 	{ 404, "Status: 404 Not Found\r\n" },
 	{ 405, "Status: 405 Not Allowed\r\n" },
+	{ 408, "Status: 408 Request Timeout\r\n" },
 	{ 413, "Status: 413 Request Entity Too Large\r\n" },
+	{ 414, "Status: 414 URI Too Long\r\n" },
+	{ 417, "Status: 417 Expectation Failed\r\n" },
 	{ 429, "Status: 429 Too Many Requests\r\n" },
+	{ 431, "Status: 431 Request Header Fields Too Large\r\n" },
 	{ 500, "Status: 500 Internal Server Error\r\n" },
+	{ 501, "Status: 501 Not Implemented\r\n" },
 	{ 503, "Status: 503 Service Unavailable\r\n" },
+	{ 505, "Status: 505 HTTP Version Not Supported\r\n" },
 	{ 507, "Status: 507 Insufficient Storage\r\n" },
 };
 

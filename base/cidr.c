@@ -82,6 +82,20 @@ cidr_parse(struct cidr *c, const char *text)
 	return err;
 }
 
+void
+cidr_format(const struct cidr *c, char out[CIDR_TEXT_SIZE])
+{
+	bool four = is_mapped(c->addr) && c->bits >= MAPPED_BITS;
+	char addr[INET6_ADDRSTRLEN];
+
+	if (inet_ntop(four ? AF_INET : AF_INET6,
+		four ? c->addr + sizeof(mapped) : c->addr, addr,
+		sizeof(addr)) == NULL)
+		addr[0] = '\0';
+	(void)snprintf(out, CIDR_TEXT_SIZE, "%s/%u", addr,
+	    four ? c->bits - MAPPED_BITS : c->bits);
+}
+
 static bool
 prefix_equal(const uint8_t a[16], const uint8_t b[16], unsigned bits)
 {

@@ -24,6 +24,10 @@ struct cidr_list {
 /* "10.0.0.0/8", "::1", "fd00::/8"; ERR_SYNTAX. */
 int cidr_parse(struct cidr *c, const char *text) MUST_CHECK;
 
+/* As it would be parsed again. */
+#define CIDR_TEXT_SIZE 64
+void cidr_format(const struct cidr *c, char out[CIDR_TEXT_SIZE]);
+
 void cidr_list_init(struct cidr_list *l);
 void cidr_list_release(struct cidr_list *l);
 int cidr_list_add(struct cidr_list *l, const char *text) MUST_CHECK;

@@ -1,8 +1,8 @@
 /*
  * ctl/main.c - holdfastctl: which command it is.
  *
- * `status`, `backup` and `bitrix` ask a running daemon (ctl/ask.c); `convert`
- * asks nobody.
+ * `status`, `backup` and `bitrix` ask a running daemon (ctl/ask.c); `check` asks
+ * the front before it; `convert` asks nobody.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -12,12 +12,14 @@
 
 #include "ctl/ask.h"
 #include "ctl/bitrix.h"
+#include "ctl/check.h"
 #include "ctl/convert.h"
 
 static const char usage_text[] =
     "usage: holdfastctl [-s SOCKET] status\n"
     "       holdfastctl [-s SOCKET] backup FILE\n"
     "       " BITRIX_USAGE "\n"
+    "       " CHECK_USAGE "\n"
     "       " CONVERT_USAGE "\n"
     "  -s SOCKET  the daemon's control socket (default " ASK_SOCKET ")\n"
     "  -V         print the version and exit\n"
@@ -78,6 +80,19 @@ command(char **words, int n, const char *socket_path)
 	return wrong_usage();
 }
 
+/* Past the options; those before a command have an argument or none. */
+static const char *
+first_word(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "-s") == 0)
+			i++;
+		else if (argv[i][0] != '-')
+			return argv[i];
+	}
+	return "";
+}
+
 int
 main(int argc, char **argv)
 {
@@ -93,6 +108,10 @@ main(int argc, char **argv)
 	/* No daemon is asked, and the options are others. */
 	if (argc > 1 && strcmp(argv[1], "convert") == 0)
 		return convert_main(argc - 1, argv + 1);
+	if (strcmp(first_word(argc, argv), "check") == 0) {
+		c = check_main(argc, argv);
+		return c != CHECK_WRONG ? c : wrong_usage();
+	}
 	while ((c = getopt_long(argc, argv, "s:Vh", options, NULL)) != -1) {
 		switch (c) {
 		case 's':

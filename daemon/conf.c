@@ -22,6 +22,7 @@
 enum conf_type {
 	TYPE_LIST,
 	TYPE_NETWORKS,
+	TYPE_FILES,
 	TYPE_TEXT,
 	TYPE_SYNC,
 	TYPE_SIZE,
@@ -31,6 +32,12 @@ enum conf_type {
 	TYPE_LEVEL,
 	TYPE_LICENCE /* conf_licence.c has them */
 };
+
+static bool
+type_is_list(enum conf_type type)
+{
+	return type == TYPE_LIST || type == TYPE_NETWORKS || type == TYPE_FILES;
+}
 
 struct conf_key {
 	const char *name;
@@ -171,6 +178,7 @@ conf_set(struct conf *c, const struct conf_key *k, const char *text)
 		    : "is not a mode such as 0660";
 	case TYPE_LIST:
 	case TYPE_NETWORKS:
+	case TYPE_FILES:
 	case TYPE_LICENCE:
 		break;
 	}
@@ -181,15 +189,21 @@ static const char *
 conf_list_item(const struct conf_key *k, const char *text)
 {
 	struct cidr cidr;
+	uint64_t port;
 
 	if (k->type == TYPE_NETWORKS)
 		return cidr_parse(&cidr, text) == 0
 		    ? NULL
 		    : "is not an address or network such as 10.0.0.0/8";
+	if (k->type == TYPE_FILES)
+		return text[0] != '\0' ? NULL : "is no file";
 	if (strncmp(text, "unix:/", 6) == 0)
 		return NULL;
 	if (strcmp(k->name, "control") == 0)
 		return "is not a unix socket (unix:/path)";
+	if (strncmp(k->name, "http", 4) == 0 && strspn(text, ":") <= 1 &&
+	    parse_number(text + strspn(text, ":"), 10, &port))
+		return NULL; /* :8895 or 8895, here */
 	return strrchr(text, ':') != NULL && text[0] != ':' &&
 		strncmp(text, "unix:", 5) != 0
 	    ? NULL
@@ -225,6 +239,16 @@ conf_key_find(const char *name)
 	return NULL;
 }
 
+/* Of keys whose values are looked into when the file is read to its end. */
+static void
+conf_note_line(const struct conf_key *k, int line)
+{
+	if (strcmp(k->name, "tls_certificate") == 0)
+		reading.conf->tls_certificate_line = line;
+	else if (strcmp(k->name, "tls_certificate_key") == 0)
+		reading.conf->tls_certificate_key_line = line;
+}
+
 /* A daemon key: one value, or one more of a list. */
 static int
 conf_key_cb(cfg_t *cfg, cfg_opt_t *opt)
@@ -232,13 +256,14 @@ conf_key_cb(cfg_t *cfg, cfg_opt_t *opt)
 	const struct conf_key *k = conf_key_find(opt->name);
 	unsigned n = cfg_opt_size(opt);
 	const char *text, *wrong;
-	bool list = k->type == TYPE_LIST || k->type == TYPE_NETWORKS;
+	bool list = type_is_list(k->type);
 
 	if (n == 0)
 		return 0;
 	text = cfg_opt_getnstr(opt, n - 1);
 	if (text == NULL)
 		return 0;
+	conf_note_line(k, cfg->line);
 	wrong =
 	    list ? conf_list_item(k, text) : conf_set(reading.conf, k, text);
 	if (wrong != NULL) {
@@ -296,6 +321,49 @@ conf_setting_cb(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
+static bool
+is_network(const struct cidr *c, const char *text)
+{
+	struct cidr other;
+
+	return text != NULL && cidr_parse(&other, text) == 0 &&
+	    c->bits == other.bits &&
+	    memcmp(c->addr, other.addr, sizeof(c->addr)) == 0;
+}
+
+/* One more network of a location's `allow` or `deny`.  libconfuse asks again
+ * about the last one at the end of the list.  A second list would take the
+ * place of the first without a word, and let in who was denied there. */
+static int
+conf_access_cb(cfg_t *cfg, cfg_opt_t *opt)
+{
+	bool allow = strcmp(opt->name, "allow") == 0;
+	struct location *loc = location_of(cfg);
+	unsigned n = cfg_opt_size(opt);
+	struct cidr_list *list;
+	const char *text;
+
+	if (loc == NULL) {
+		cfg_error(cfg, "out of memory");
+		return -1;
+	}
+	list = allow ? &loc->allow : &loc->deny;
+	text = n != 0 ? cfg_opt_getnstr(opt, n - 1) : NULL;
+	if (n == list->n && (n == 0 || is_network(&list->list[n - 1], text)))
+		return 0;
+	if (n <= list->n) {
+		cfg_error(
+		    cfg, "%s is one list, and here is another", opt->name);
+		return -1;
+	}
+	if (text != NULL && cidr_list_add(list, text) == 0)
+		return 0;
+	cfg_error(cfg,
+	    "%s: \"%s\" is not an address or network such as 10.0.0.0/8",
+	    opt->name, text != NULL ? text : "");
+	return -1;
+}
+
 static int
 conf_location_cb(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -333,8 +401,7 @@ opt_text(cfg_opt_t *o, const char *name)
 static bool
 conf_key_is_list(const struct conf_key *k)
 {
-	return k->type == TYPE_LIST || k->type == TYPE_NETWORKS ||
-	    strcmp(k->name, "signature_key") == 0;
+	return type_is_list(k->type) || strcmp(k->name, "signature_key") == 0;
 }
 
 /* Who checks values, once libconfuse knows the names. */
@@ -354,6 +421,8 @@ conf_validators(cfg_t *cfg)
 		    path, sizeof(path), "location|%s", settings_name(i));
 		(void)cfg_set_validate_func(cfg, path, conf_setting_cb);
 	}
+	(void)cfg_set_validate_func(cfg, "location|allow", conf_access_cb);
+	(void)cfg_set_validate_func(cfg, "location|deny", conf_access_cb);
 	for (const cfg_opt_t *o = licence_options; o->name != NULL; o++) {
 		(void)snprintf(path, sizeof(path), "licence|%s", o->name);
 		(void)cfg_set_validate_func(cfg, path, licence_value_cb);
@@ -370,12 +439,16 @@ conf_options(cfg_opt_t **root, cfg_opt_t **inner)
 	cfg_t *cfg;
 
 	*root = calloc(COUNT_OF(conf_keys) + settings + 3, sizeof(**root));
-	*inner = calloc(settings + 1, sizeof(**inner));
+	*inner = calloc(settings + 3, sizeof(**inner));
 	if (*root == NULL || *inner == NULL)
 		return NULL;
 	for (size_t i = 0; i < settings; i++)
 		opt_text(&(*inner)[i], settings_name(i));
-	(*inner)[settings] = (cfg_opt_t)CFG_END();
+	(*inner)[settings] =
+	    (cfg_opt_t)CFG_STR_LIST("allow", NULL, CFGF_NODEFAULT);
+	(*inner)[settings + 1] =
+	    (cfg_opt_t)CFG_STR_LIST("deny", NULL, CFGF_NODEFAULT);
+	(*inner)[settings + 2] = (cfg_opt_t)CFG_END();
 	for (size_t i = 0; i < COUNT_OF(conf_keys); i++, n++) {
 		if (conf_key_is_list(&conf_keys[i]))
 			(*root)[n] = (cfg_opt_t)CFG_STR_LIST(
@@ -406,7 +479,7 @@ conf_defaults(struct conf *c)
 	for (size_t i = 0; i < COUNT_OF(conf_keys) && err == 0; i++) {
 		const struct conf_key *k = &conf_keys[i];
 
-		if (k->type == TYPE_LIST || k->type == TYPE_NETWORKS)
+		if (type_is_list(k->type))
 			err = strings_split(
 			    (struct strings *)(void *)((char *)c + k->offset),
 			    k->initial);
@@ -429,8 +502,7 @@ conf_take_lists(struct conf *c, cfg_t *cfg)
 		    (struct strings *)(void *)((char *)c + k->offset);
 		cfg_opt_t *opt = cfg_getopt(cfg, k->name);
 
-		if ((k->type != TYPE_LIST && k->type != TYPE_NETWORKS) ||
-		    (opt->flags & CFGF_MODIFIED) == 0)
+		if (!type_is_list(k->type) || (opt->flags & CFGF_MODIFIED) == 0)
 			continue;
 		strings_release(s);
 		for (unsigned j = 0; j < cfg_opt_size(opt) && err == 0; j++) {
@@ -441,6 +513,9 @@ conf_take_lists(struct conf *c, cfg_t *cfg)
 	}
 	for (size_t i = 0; i < c->fronts.n && err == 0; i++)
 		err = cidr_list_add(&c->fronts_cidr, c->fronts.list[i]);
+	for (size_t i = 0; i < c->trusted_proxies.n && err == 0; i++)
+		err =
+		    cidr_list_add(&c->trusted_cidr, c->trusted_proxies.list[i]);
 	for (size_t i = 0; i < c->publish_from.n && err == 0; i++)
 		err = cidr_list_add(
 		    &c->layout->publish_from, c->publish_from.list[i]);
@@ -607,7 +682,9 @@ conf_read(const char *path, struct conf **out)
 	if (c == NULL)
 		return ERR_NOMEM;
 	c->layout = layout_new();
-	err = c->layout != NULL ? conf_defaults(c) : ERR_NOMEM;
+	c->path = strdup(path);
+	err =
+	    c->layout != NULL && c->path != NULL ? conf_defaults(c) : ERR_NOMEM;
 	if (err == 0)
 		err = conf_parse(c, path);
 	if (err != 0) {
@@ -631,13 +708,14 @@ conf_free(struct conf **cp)
 
 		if (conf_keys[i].type == TYPE_TEXT)
 			free(*(char **)field);
-		else if (conf_keys[i].type == TYPE_LIST ||
-		    conf_keys[i].type == TYPE_NETWORKS)
+		else if (type_is_list(conf_keys[i].type))
 			strings_release(field);
 	}
 	cidr_list_release(&c->fronts_cidr);
+	cidr_list_release(&c->trusted_cidr);
 	layout_free(&c->layout);
 	free(c->licences_shown);
+	free(c->path);
 	free(c);
 }
 
@@ -680,6 +758,7 @@ dump_key(const struct conf *c, const struct conf_key *k, FILE *out)
 	switch (k->type) {
 	case TYPE_LIST:
 	case TYPE_NETWORKS:
+	case TYPE_FILES:
 		(void)fputc('{', out);
 		for (size_t i = 0; i < s->n; i++) {
 			if (i != 0)
@@ -712,6 +791,21 @@ dump_key(const struct conf *c, const struct conf_key *k, FILE *out)
 		break; /* never asked for */
 	}
 	(void)fputc('\n', out);
+}
+
+static void
+dump_access(const char *name, const struct cidr_list *l, FILE *out)
+{
+	char text[CIDR_TEXT_SIZE];
+
+	if (l->n == 0)
+		return;
+	(void)fprintf(out, "\t%s = {", name);
+	for (size_t i = 0; i < l->n; i++) {
+		cidr_format(&l->list[i], text);
+		(void)fprintf(out, "%s\"%s\"", i != 0 ? ", " : "", text);
+	}
+	(void)fputs("}\n", out);
 }
 
 void
@@ -747,6 +841,8 @@ conf_dump(const struct conf *c, FILE *out)
 			conf_quote(out, r->value.ptr, r->value.len);
 			(void)fputc('\n', out);
 		}
+		dump_access("allow", &loc->allow, out);
+		dump_access("deny", &loc->deny, out);
 		(void)fputs("}\n", out);
 	}
 }

@@ -65,6 +65,8 @@ name_to_kind(const char *name, size_t len, enum listen_as *as)
 	} kinds[] = {
 		{ "fastcgi", LISTEN_FASTCGI },
 		{ "scgi", LISTEN_SCGI },
+		{ "http", LISTEN_HTTP },
+		{ "https", LISTEN_HTTPS },
 		{ "control", LISTEN_CONTROL },
 		{ "unknown", LISTEN_FASTCGI },
 		{ "", LISTEN_FASTCGI },
@@ -122,8 +124,9 @@ inherit_systemd(const struct taker *to)
 		    "descriptor %d, named \"%.*s\"", SD_FIRST_FD + i, len,
 		    names);
 		if (name_to_kind(names, (size_t)len, &as) != 0)
-			return complain(
-			    title, "the name must be fastcgi, scgi or control");
+			return complain(title,
+			    "the name must be fastcgi, scgi, http, https "
+			    "or control");
 		if (inherit(to, SD_FIRST_FD + i, as, title) != 0)
 			return ERR_SYSTEM;
 		names += len + (names[len] == ':');

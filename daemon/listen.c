@@ -31,6 +31,7 @@
 #define ACCEPTS 64 /* a wake */
 #define PAUSE_S 1
 #define CONTROL_MODE 0600
+#define HTTP_HOST_DEFAULT "127.0.0.1"
 
 struct listener {
 	struct listener *next;
@@ -55,6 +56,12 @@ struct listeners {
 	bool stopped;
 	struct log_limit log;
 };
+
+static bool
+is_http(enum listen_as as)
+{
+	return as == LISTEN_HTTP || as == LISTEN_HTTPS;
+}
 
 static void accept_cb(evutil_socket_t fd, short what, void *arg);
 
@@ -103,7 +110,7 @@ peer_allowed(const struct listener *l, const struct sockaddr *peer)
 {
 	char host[NI_MAXHOST];
 
-	if (!l->tcp || cidr_list_has(l->all->fronts, peer))
+	if (!l->tcp || is_http(l->as) || cidr_list_has(l->all->fronts, peer))
 		return true;
 	if (getnameinfo(peer, sizeof(struct sockaddr_storage), host,
 		sizeof(host), NULL, 0, NI_NUMERICHOST) != 0)
@@ -117,6 +124,13 @@ peer_allowed(const struct listener *l, const struct sockaddr *peer)
 static void
 accepted(struct listener *l, int fd, const struct sockaddr *peer)
 {
+	static const enum gateway_kind kinds[] = {
+		[LISTEN_FASTCGI] = GATEWAY_FASTCGI,
+		[LISTEN_SCGI] = GATEWAY_SCGI,
+		[LISTEN_HTTP] = GATEWAY_HTTP,
+		[LISTEN_HTTPS] = GATEWAY_HTTPS,
+		[LISTEN_CONTROL] = GATEWAY_SCGI,
+	};
 	static const int on = 1;
 
 	if (!peer_allowed(l, peer)) {
@@ -128,9 +142,7 @@ accepted(struct listener *l, int fd, const struct sockaddr *peer)
 		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	}
-	gateway_accept(l->all->gw, fd,
-	    l->as == LISTEN_FASTCGI ? GATEWAY_FASTCGI : GATEWAY_SCGI,
-	    l->as == LISTEN_CONTROL);
+	gateway_accept(l->all->gw, fd, kinds[l->as], l->as == LISTEN_CONTROL);
 }
 
 /* The administrator gets in even when the fronts have taken all places. */
@@ -389,8 +401,13 @@ open_tcp(struct listeners *ls, const struct listen_addr *a)
 	const char *port;
 	int err, opened = 0, failed = 0;
 
-	if (split_tcp(a->address, host, sizeof(host), &port) != 0)
+	if (is_http(a->as) && is_port(a->address + (a->address[0] == ':'))) {
+		/* Clients are many: only who names an address means it. */
+		port = a->address + (a->address[0] == ':');
+		memcpy(host, HTTP_HOST_DEFAULT, sizeof(HTTP_HOST_DEFAULT));
+	} else if (split_tcp(a->address, host, sizeof(host), &port) != 0) {
 		return complain(a->address, "neither unix:/path nor host:port");
+	}
 	err = getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &found);
 	if (err != 0)
 		return complain(a->address, gai_strerror(err));

@@ -1,7 +1,8 @@
 /*
- * daemon/listen.h - the sockets that fronts connect to.
+ * daemon/listen.h - the sockets that fronts and clients connect to.
  *
- * Opened from addresses ("unix:/path", "host:port", "[::1]:port", "*:port"),
+ * Opened from addresses ("unix:/path", "host:port", "[::1]:port", "*:port"; of
+ * HTTP(S) also ":port" and "port", which are this machine's only),
  * or inherited: from systemd by name, or as descriptor 0 from spawn-fcgi and
  * lighttpd.  A kind that was inherited is not opened from its addresses.
  * Owner: daemon.  Thread: loop.
@@ -20,6 +21,8 @@ struct listeners; /* opaque */
 enum listen_as {
 	LISTEN_FASTCGI,
 	LISTEN_SCGI,
+	LISTEN_HTTP,
+	LISTEN_HTTPS,
 	LISTEN_CONTROL
 };
 
@@ -35,7 +38,8 @@ struct listen_conf {
 	uid_t uid;			/* their owner, if we are root */
 	gid_t gid;			/* their group, but not control's;
 					 * (gid_t)-1: leave it */
-	const struct cidr_list *fronts; /* who may connect by TCP; the caller
+	const struct cidr_list *fronts; /* who may connect by TCP, but
+					 * to HTTP; the caller
 					 * keeps it as long as the listeners */
 };
 

@@ -31,7 +31,9 @@ store_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	loop_time(d);
+	gateway_gather(d->gateway);
 	store_dispatch(d->store);
+	gateway_gathered(d->gateway);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/tls.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/priv.h"
@@ -45,6 +46,11 @@ gateway_limits_of(const struct daemon *d, const struct conf *c)
 		.max_unsent = c->subscriber_buffer_size,
 		.max_unsent_ms = c->subscriber_buffer_time_ms,
 		.max_connections = (unsigned)most,
+		.head_timeout_ms = c->http_header_timeout_ms,
+		.idle_timeout_ms = c->http_keepalive_timeout_ms,
+		.max_per_address =
+		    (unsigned)c->http_max_connections_per_address,
+		.trusted = &c->trusted_cidr,
 	};
 }
 
@@ -94,6 +100,23 @@ reload_log(const struct conf *old, const struct conf *new)
 		    new->log_file);
 }
 
+/* Who is connected keeps the certificate he has seen. */
+static void
+reload_certs(struct daemon *d, const struct conf *c)
+{
+	struct tls_certs *certs;
+
+	if (conf_certs(c, &certs) != 0)
+		log_at(LOG_ERROR, "the old certificates stay in use");
+	else if (certs != NULL)
+		gateway_set_certs(d->gateway, certs);
+	else if (listeners_count(d->listeners, LISTEN_HTTPS) != 0)
+		log_at(LOG_ERROR,
+		    "there is no tls_certificate any more; the old "
+		    "certificates stay in use");
+	tls_certs_unref(&certs);
+}
+
 void
 daemon_reload(struct daemon *d)
 {
@@ -110,6 +133,8 @@ daemon_reload(struct daemon *d)
 	reload_log(old, new);
 	if (!strings_equal(&old->fastcgi, &new->fastcgi) ||
 	    !strings_equal(&old->scgi, &new->scgi) ||
+	    !strings_equal(&old->http, &new->http) ||
+	    !strings_equal(&old->https, &new->https) ||
 	    !strings_equal(&old->control, &new->control) ||
 	    strcmp(old->database, new->database) != 0 ||
 	    old->sync != new->sync ||
@@ -120,6 +145,7 @@ daemon_reload(struct daemon *d)
 	limits = gateway_limits_of(d, new);
 	gateway_set_limits(d->gateway, &limits);
 	listeners_set_fronts(d->listeners, &new->fronts_cidr);
+	reload_certs(d, new);
 	daemon_apply_limits(d, new, &new->layout->settings);
 	api_set_layout(d->api, conf_take_layout(new));
 	d->conf = new;
@@ -137,6 +163,8 @@ open_listeners(struct daemon *d)
 	} kinds[] = {
 		{ LISTEN_FASTCGI, &c->fastcgi },
 		{ LISTEN_SCGI, &c->scgi },
+		{ LISTEN_HTTP, &c->http },
+		{ LISTEN_HTTPS, &c->https },
 		{ LISTEN_CONTROL, &c->control },
 	};
 	struct listen_conf lc = { .mode = (mode_t)c->socket_mode,
@@ -152,8 +180,9 @@ open_listeners(struct daemon *d)
 		err = priv_user(c->user, &lc.uid);
 	if (err != 0)
 		return err;
-	addrs =
-	    calloc(c->fastcgi.n + c->scgi.n + c->control.n + 1, sizeof(*addrs));
+	addrs = calloc(c->fastcgi.n + c->scgi.n + c->http.n + c->https.n +
+		c->control.n + 1,
+	    sizeof(*addrs));
 	if (addrs == NULL)
 		return ERR_NOMEM;
 	for (size_t k = 0; k < COUNT_OF(kinds); k++) {
@@ -164,6 +193,22 @@ open_listeners(struct daemon *d)
 	lc.addrs = addrs;
 	err = listeners_open(&d->listeners, d->base, &d->stats, &lc);
 	free(addrs);
+	return err;
+}
+
+/* While we may be root, whose files the keys may be. */
+static int
+open_certs(struct daemon *d, struct tls_certs **certs)
+{
+	int err = conf_certs(d->conf, certs);
+
+	if (err == 0 && *certs == NULL &&
+	    listeners_count(d->listeners, LISTEN_HTTPS) != 0) {
+		log_at(LOG_ERROR,
+		    "the inherited socket named https needs a "
+		    "tls_certificate");
+		err = ERR_CONFIG;
+	}
 	return err;
 }
 
@@ -192,9 +237,22 @@ open_store(struct daemon *d)
 	return store_open(&sc, &d->store);
 }
 
+static int
+open_gateway(struct daemon *d, struct tls_certs *certs)
+{
+	struct gateway_limits limits = gateway_limits_of(d, d->conf);
+
+	d->gateway = gateway_new(d->base, d->api, &d->stats, &limits);
+	if (d->gateway == NULL)
+		return ERR_NOMEM;
+	if (certs != NULL)
+		gateway_set_certs(d->gateway, certs);
+	return 0;
+}
+
 /* Bottom up; what fails has said why. */
 static int
-daemon_start(struct daemon *d)
+daemon_start_with(struct daemon *d, struct tls_certs **certs)
 {
 	struct gateway_limits limits = gateway_limits_of(d, d->conf);
 	int err;
@@ -209,6 +267,8 @@ daemon_start(struct daemon *d)
 	if (d->base == NULL)
 		return ERR_NOMEM;
 	err = open_listeners(d);
+	if (err == 0)
+		err = open_certs(d, certs);
 	if (err == 0)
 		err = priv_drop(d->conf->user, d->conf->group);
 	if (err == 0)
@@ -225,12 +285,21 @@ daemon_start(struct daemon *d)
 		return err;
 	(void)conf_take_layout(d->conf); /* it is the api's now */
 	api_set_control(d->api, &control_ops, d);
-	d->gateway = gateway_new(d->base, d->api, &d->stats, &limits);
-	if (d->gateway == NULL)
-		return ERR_NOMEM;
-	err = store_start(d->store, control_store_done, d);
+	err = open_gateway(d, *certs);
+	if (err == 0)
+		err = store_start(d->store, control_store_done, d);
 	if (err == 0)
 		err = listeners_start(d->listeners, d->gateway);
+	return err;
+}
+
+static int
+daemon_start(struct daemon *d)
+{
+	struct tls_certs *certs = NULL;
+	int err = daemon_start_with(d, &certs);
+
+	tls_certs_unref(&certs);
 	return err;
 }
 
@@ -282,9 +351,15 @@ daemon_main(const char *conf_path)
 static int
 daemon_check(const char *conf_path, bool dump)
 {
-	struct conf *c;
+	struct tls_certs *certs = NULL;
+	struct conf *c = NULL;
+	int err = conf_read(conf_path, &c);
 
-	if (conf_read(conf_path, &c) != 0) {
+	if (err == 0)
+		err = conf_certs(c, &certs);
+	tls_certs_unref(&certs);
+	if (err != 0) {
+		conf_free(&c);
 		(void)fprintf(stderr, "%s: not a configuration to start with\n",
 		    conf_path);
 		return 1;

@@ -6,13 +6,14 @@
  * for each write, so nothing is copied.
  *
  * A reader who fell behind is often owed many small messages: one system call
- * takes FCGI_FRAMES_MAX of them.
+ * takes FCGI_FRAMES_MAX of them, and one record of TLS as many as it holds.
  */
 #include "fcgi/conn_out.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "auth/tls.h"
 #include "fcgi/fcgi_codec.h"
 
 /* What keeping a part costs beside its bytes: the item, the payload's head
@@ -98,14 +99,61 @@ items_send(const struct out_item *first, int fd)
 	return sent(n);
 }
 
+/* What is in a record that the kernel did not take comes first the next time,
+ * as TLS will have it: items only go when they are written, and new ones are
+ * behind them.  Writing wants to read only in the middle of a message that no
+ * sane peer takes apart (a key update); who does is cut off. */
+static ssize_t
+tls_sent(ssize_t n)
+{
+	if (n > 0)
+		return n;
+	return n == TLS_WANT_WRITE ? ERR_AGAIN : ERR_SYSTEM;
+}
+
+static size_t
+item_copy(const struct out_item *it, char *to, size_t room)
+{
+	size_t len = MIN_OF(item_left(it), room);
+
+	assert(it->id == 0); /* there is no FastCGI over TLS */
+	memcpy(to, it->payload->data + it->off, len);
+	return len;
+}
+
+/* One record, of `first` and what comes after it. */
+static ssize_t
+items_send_tls(const struct out_item *first, struct tls *tls)
+{
+	char record[TLS_RECORD];
+	size_t len = 0;
+
+	if (STAILQ_NEXT(first, link) == NULL ||
+	    item_left(first) >= sizeof(record))
+		return tls_sent(tls_write(
+		    tls, first->payload->data + first->off, item_left(first)));
+	for (const struct out_item *it = first;
+	     it != NULL && len < sizeof(record); it = STAILQ_NEXT(it, link))
+		len += item_copy(it, record + len, sizeof(record) - len);
+	return tls_sent(tls_write(tls, record, len));
+}
+
+static ssize_t
+item_send(const struct out_item *it, int fd, struct tls *tls)
+{
+	if (tls != NULL)
+		return items_send_tls(it, tls);
+	return it->id == 0 ? item_send_raw(it, fd) : items_send(it, fd);
+}
+
 int
-out_item_write(struct out_item *it, int fd)
+out_item_write(struct out_item *it, int fd, struct tls *tls)
 {
 	ssize_t n;
 
 	STAILQ_NEXT(it, link) = NULL;
 	while (item_left(it) != 0) {
-		n = it->id == 0 ? item_send_raw(it, fd) : items_send(it, fd);
+		n = item_send(it, fd, tls);
 		if (n < 0)
 			return (int)n;
 		it->off += (size_t)n;
@@ -157,10 +205,12 @@ first_advance(struct out *o, size_t n)
 }
 
 int
-out_write(struct out *o, int fd)
+out_write(struct out *o, int fd, struct tls *tls)
 {
 	while (!STAILQ_EMPTY(&o->items)) {
-		ssize_t n = items_send(STAILQ_FIRST(&o->items), fd);
+		const struct out_item *first = STAILQ_FIRST(&o->items);
+		ssize_t n = tls != NULL ? items_send_tls(first, tls)
+					: items_send(first, fd);
 
 		if (n < 0)
 			return (int)n;

@@ -12,6 +12,8 @@
 
 #include "base/payload.h"
 
+struct tls;
+
 struct out_item {
 	STAILQ_ENTRY(out_item) link;
 	struct payload *payload;
@@ -32,13 +34,14 @@ struct out {
 void out_init(struct out *o);
 void out_clear(struct out *o);
 
-/* Write an item that is in no queue; ERR_AGAIN when the kernel takes no more
+/* Write an item that is in no queue, by way of tls if that is not NULL;
+ * ERR_AGAIN when the kernel takes no more
  * (it->off says how far it came), or ERR_SYSTEM. */
-int out_item_write(struct out_item *it, int fd) MUST_CHECK;
+int out_item_write(struct out_item *it, int fd, struct tls *tls) MUST_CHECK;
 /* Keep a copy that has its own reference.  ERR_NOMEM. */
 int out_keep(struct out *o, const struct out_item *it) MUST_CHECK;
 /* Write what was kept; ERR_AGAIN when some is left, or ERR_SYSTEM. */
-int out_write(struct out *o, int fd) MUST_CHECK;
+int out_write(struct out *o, int fd, struct tls *tls) MUST_CHECK;
 
 /* May this part wait, when parts have max bytes?  The first may always. */
 bool out_has_room(const struct out *o, const struct out_item *it, size_t max);

@@ -105,7 +105,7 @@ input_new(struct conn *c)
 	if (in == NULL)
 		return NULL;
 	fcgi_pairs_init(&in->pairs, c->gw->limits.max_params);
-	gateway_due_add(c->gw, &in->due, c);
+	gateway_due_add(c->gw, &in->due, c, DUE_REQUEST);
 	return in;
 }
 
@@ -592,8 +592,12 @@ fcgi_sess_free(struct conn *c)
 	free(s);
 }
 
-static const struct conn_ops fcgi_sess_ops = { "fastcgi", fcgi_sess_input,
-	fcgi_sess_eof, fcgi_sess_drained, fcgi_sess_free };
+static const struct conn_ops fcgi_sess_ops = { .name = "fastcgi",
+	.input = fcgi_sess_input,
+	.eof = fcgi_sess_eof,
+	.drained = fcgi_sess_drained,
+	.free = fcgi_sess_free,
+	.late = conn_late };
 
 struct conn *
 fcgi_sess_new(struct gateway *gw, int fd, bool control)

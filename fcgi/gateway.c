@@ -5,18 +5,21 @@
  * reap at the end of a turn gives up their requests and frees them.  So a
  * fan-out that meets a broken connection never has the ground pulled away.
  *
- * Requests that come too slowly wait in one list, oldest first, under one
- * timer.  Since all have the same time, the list is in order of expiry; a
- * reload that shortens the time is felt when the older ones are through.
+ * Requests that come too slowly wait in one list for each kind of wait,
+ * oldest first, under one timer.  Since all in a list have the same time, it
+ * is in order of expiry; a reload that shortens the time is felt when the
+ * older ones are through.
  */
 #include "fcgi/gateway.h"
 
 #include <strings.h>
 #include <unistd.h>
 
+#include "auth/tls.h"
 #include "base/clock.h"
 #include "fcgi/codec.h"
 #include "fcgi/gateway_priv.h"
+#include "fcgi/http_head.h"
 
 static const struct {
 	const char *name;
@@ -29,6 +32,30 @@ static const struct {
 };
 
 static void due_cb(evutil_socket_t fd, short what, void *arg);
+
+static int
+dues_init(struct gateway *gw)
+{
+	for (size_t i = 0; i < DUE_KINDS; i++) {
+		struct due_queue *q = &gw->dues[i];
+
+		TAILQ_INIT(&q->dues);
+		q->gw = gw;
+		if (evtimer_assign(&q->timer, gw->base, due_cb, q) != 0)
+			return ERR_NOMEM;
+	}
+	return 0;
+}
+
+static void
+shaken_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct gateway *gw = arg;
+
+	(void)fd;
+	(void)what;
+	gw->handshakes = 0;
+}
 
 struct gateway *
 gateway_new(struct event_base *base, struct api *api, struct stats *stats,
@@ -43,9 +70,14 @@ gateway_new(struct event_base *base, struct api *api, struct stats *stats,
 	gw->stats = stats;
 	TAILQ_INIT(&gw->conns);
 	TAILQ_INIT(&gw->dead);
-	TAILQ_INIT(&gw->dues);
+	TAILQ_INIT(&gw->gathered);
+	http_answers_init(&gw->answers);
+	map_init(&gw->networks);
+	hash_key_init(&gw->networks_key);
 	gateway_set_limits(gw, limits);
-	if (evtimer_assign(&gw->due_timer, base, due_cb, gw) != 0) {
+	if (dues_init(gw) != 0 ||
+	    event_assign(&gw->shaken, base, -1, 0, shaken_cb, gw) != 0 ||
+	    watch_init(&gw->watch, base, conn_gone) != 0) {
 		free(gw);
 		return NULL;
 	}
@@ -64,8 +96,16 @@ gateway_free(struct gateway **gwp)
 	while ((c = TAILQ_FIRST(&gw->conns)) != NULL)
 		conn_close(c, CONN_CLOSE_DRAIN);
 	gateway_reap(gw);
-	assert(TAILQ_EMPTY(&gw->dues) && gw->requests == 0);
-	(void)event_del(&gw->due_timer);
+	assert(gw->networks.count == 0 && gw->requests == 0);
+	for (size_t i = 0; i < DUE_KINDS; i++) {
+		assert(TAILQ_EMPTY(&gw->dues[i].dues));
+		(void)event_del(&gw->dues[i].timer);
+	}
+	(void)event_del(&gw->shaken);
+	watch_release(&gw->watch);
+	map_release(&gw->networks);
+	http_answers_release(&gw->answers);
+	tls_certs_unref(&gw->certs);
 	request_spares_release(&gw->spares);
 	free(gw);
 }
@@ -74,6 +114,14 @@ void
 gateway_set_limits(struct gateway *gw, const struct gateway_limits *limits)
 {
 	gw->limits = *limits;
+}
+
+void
+gateway_set_certs(struct gateway *gw, struct tls_certs *certs)
+{
+	(void)tls_certs_ref(certs);
+	tls_certs_unref(&gw->certs);
+	gw->certs = certs;
 }
 
 bool
@@ -91,17 +139,90 @@ gateway_count_close(
 	    kind, closes[why].text);
 }
 
+/* By a keyed hash, or a client with many networks could choose those that
+ * meet in the table.  The number of connections is the value itself. */
+bool
+gateway_network_enter(struct gateway *gw, uint64_t network)
+{
+	uint64_t key = hash_bytes(&gw->networks_key, &network, sizeof(network));
+	uintptr_t n = (uintptr_t)map_get(&gw->networks, key);
+
+	if (network == 0)
+		return true;
+	if (gw->limits.max_per_address != 0 && n >= gw->limits.max_per_address)
+		return false;
+	if (n != 0)
+		(void)map_remove(&gw->networks, key);
+	return map_put(&gw->networks, key, (void *)(n + 1)) == 0;
+}
+
+void
+gateway_network_leave(struct gateway *gw, uint64_t network)
+{
+	uint64_t key = hash_bytes(&gw->networks_key, &network, sizeof(network));
+	uintptr_t n;
+	int err;
+
+	if (network == 0)
+		return;
+	n = (uintptr_t)map_remove(&gw->networks, key);
+	assert(n != 0);
+	if (n == 1)
+		return;
+	err = map_put(&gw->networks, key, (void *)(n - 1));
+	assert(err == 0); /* its slot was freed just now */
+	(void)err;
+}
+
+/* NULL: there is no memory.  *refused: it may not come in, or is gone. */
+static struct conn *
+http_accept(struct gateway *gw, int fd, bool tls, bool *refused)
+{
+	struct http_peer peer;
+	struct conn *c = NULL;
+
+	*refused = http_peer_init(&peer, fd) != 0;
+	if (*refused)
+		return NULL;
+	peer.tls = tls;
+	if (http_peer_trusted(&peer, gw->limits.trusted))
+		peer.network = 0; /* many clients, or ourselves */
+	*refused = !gateway_network_enter(gw, peer.network);
+	if (*refused)
+		log_limited(&gw->crowd_log, LOG_WARN,
+		    "connection from %s refused: there are "
+		    "http_max_connections_per_address",
+		    peer.addr);
+	else
+		c = http_sess_new(gw, fd, &peer);
+	if (c == NULL && !*refused)
+		gateway_network_leave(gw, peer.network);
+	return c;
+}
+
 void
 gateway_accept(struct gateway *gw, int fd, enum gateway_kind kind, bool control)
 {
-	struct conn *c = kind == GATEWAY_FASTCGI
-	    ? fcgi_sess_new(gw, fd, control)
-	    : scgi_sess_new(gw, fd, control);
+	static const char *const names[] = {
+		[GATEWAY_FASTCGI] = "fastcgi",
+		[GATEWAY_SCGI] = "scgi",
+		[GATEWAY_HTTP] = "http",
+		[GATEWAY_HTTPS] = "http",
+	};
+	bool refused = false;
+	struct conn *c;
 
+	if (kind == GATEWAY_FASTCGI)
+		c = fcgi_sess_new(gw, fd, control);
+	else if (kind == GATEWAY_SCGI)
+		c = scgi_sess_new(gw, fd, control);
+	else
+		c = http_accept(gw, fd, kind == GATEWAY_HTTPS, &refused);
 	if (c == NULL) {
-		gateway_count_close(gw,
-		    kind == GATEWAY_FASTCGI ? "fastcgi" : "scgi",
-		    CONN_CLOSE_NOMEM);
+		if (refused)
+			gw->stats->connections_refused++;
+		else
+			gateway_count_close(gw, names[kind], CONN_CLOSE_NOMEM);
 		(void)close(fd);
 		return;
 	}
@@ -144,6 +265,21 @@ gateway_is_upgrade(const struct params *params)
 }
 
 void
+gateway_gather(struct gateway *gw)
+{
+	if (++gw->gatherings == 0)
+		gw->gatherings = 1;
+	gw->gathering = gw->gatherings;
+}
+
+void
+gateway_gathered(struct gateway *gw)
+{
+	gw->gathering = 0;
+	conn_write_gathered(gw);
+}
+
+void
 gateway_reap(struct gateway *gw)
 {
 	struct conn *c;
@@ -155,6 +291,7 @@ gateway_reap(struct gateway *gw)
 		gw->stats->connections--;
 		c->ops->free(c);
 	}
+	http_answers_forget(&gw->answers);
 }
 
 void
@@ -184,52 +321,72 @@ gateway_walk_closes(const struct gateway *gw, gateway_close_f *f, void *arg)
 }
 
 static void
-due_arm(struct gateway *gw, uint64_t now_ms)
+due_arm(struct due_queue *q, uint64_t now_ms)
 {
-	const struct due *d = TAILQ_FIRST(&gw->dues);
+	const struct due *d = TAILQ_FIRST(&q->dues);
 	struct timeval tv;
 
 	if (d == NULL)
 		return;
 	tv = ms_to_timeval(d->at_ms > now_ms ? d->at_ms - now_ms : 0);
-	if (evtimer_add(&gw->due_timer, &tv) != 0)
+	if (evtimer_add(&q->timer, &tv) != 0)
 		log_at(LOG_ERROR, "cannot set the timer of slow requests");
 }
 
-/* The timer is not moved when the first one leaves: it fires, finds nothing
- * to do, and is set anew.  That is once in request_timeout, not per request. */
-void
-gateway_due_add(struct gateway *gw, struct due *d, struct conn *c)
+static uint64_t
+due_time_ms(const struct gateway *gw, enum due_kind kind)
 {
+	switch (kind) {
+	case DUE_HEAD:
+		return gw->limits.head_timeout_ms;
+	case DUE_IDLE:
+		return gw->limits.idle_timeout_ms;
+	case DUE_REQUEST:
+	case DUE_KINDS:
+		break;
+	}
+	return gw->limits.request_timeout_ms;
+}
+
+/* The timer is not moved when the first one leaves: it fires, finds nothing
+ * to do, and is set anew.  That is once in a timeout, not per request. */
+void
+gateway_due_add(
+    struct gateway *gw, struct due *d, struct conn *c, enum due_kind kind)
+{
+	struct due_queue *q = &gw->dues[kind];
 	uint64_t now_ms = clock_mono_ms();
 
 	d->conn = c;
-	d->at_ms = now_ms + gw->limits.request_timeout_ms;
-	TAILQ_INSERT_TAIL(&gw->dues, d, link);
-	if (!evtimer_pending(&gw->due_timer, NULL))
-		due_arm(gw, now_ms);
+	d->kind = (uint8_t)kind;
+	d->at_ms = now_ms + due_time_ms(gw, kind);
+	TAILQ_INSERT_TAIL(&q->dues, d, link);
+	if (!evtimer_pending(&q->timer, NULL))
+		due_arm(q, now_ms);
 }
 
 void
 gateway_due_remove(struct gateway *gw, struct due *d)
 {
 	if (d->conn != NULL)
-		TAILQ_REMOVE(&gw->dues, d, link);
+		TAILQ_REMOVE(&gw->dues[d->kind].dues, d, link);
 	d->conn = NULL;
 }
 
 static void
 due_cb(evutil_socket_t fd, short what, void *arg)
 {
-	struct gateway *gw = arg;
+	struct due_queue *q = arg;
 	uint64_t now_ms = clock_mono_ms();
 	struct due *d;
 
 	(void)fd;
 	(void)what;
-	while ((d = TAILQ_FIRST(&gw->dues)) != NULL && d->at_ms <= now_ms) {
-		conn_close(d->conn, CONN_CLOSE_LATE);
-		gateway_due_remove(gw, d);
+	while ((d = TAILQ_FIRST(&q->dues)) != NULL && d->at_ms <= now_ms) {
+		struct conn *c = d->conn;
+
+		gateway_due_remove(q->gw, d);
+		c->ops->late(c);
 	}
-	due_arm(gw, now_ms);
+	due_arm(q, now_ms);
 }

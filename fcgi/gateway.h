@@ -8,14 +8,18 @@
 
 #include "api/api.h"
 #include "base/base.h"
+#include "base/cidr.h"
 #include "base/stats.h"
 
 struct event_base;
 struct gateway; /* opaque */
+struct tls_certs;
 
 enum gateway_kind {
 	GATEWAY_FASTCGI,
-	GATEWAY_SCGI
+	GATEWAY_SCGI,
+	GATEWAY_HTTP,
+	GATEWAY_HTTPS
 };
 
 struct gateway_limits {
@@ -26,6 +30,14 @@ struct gateway_limits {
 	size_t max_unsent;	     /* waiting parts of streaming answers */
 	uint64_t max_unsent_ms;	     /* age of the oldest of them */
 	unsigned max_connections;
+
+	/* of HTTP */
+	uint64_t head_timeout_ms; /* for a head to come whole */
+	uint64_t idle_timeout_ms; /* from an answer to the next request */
+	unsigned max_per_address; /* connections; 0: any number */
+	/* Peers who know the client better than the socket does; the caller
+	 * keeps the list until he sets another. */
+	const struct cidr_list *trusted;
 };
 
 struct gateway *gateway_new(struct event_base *base, struct api *api,
@@ -37,12 +49,21 @@ void gateway_free(struct gateway **gw);
 void gateway_set_limits(
     struct gateway *gw, const struct gateway_limits *limits);
 
+/* For HTTPS connections that are accepted from now on; takes its own
+ * reference.  Without any no HTTPS may be accepted. */
+void gateway_set_certs(struct gateway *gw, struct tls_certs *certs);
+
 bool gateway_full(const struct gateway *gw);
 
 /* Takes an accepted, non-blocking descriptor, and closes it even on failure.
  * control: its requests may do what only the administrator may. */
 void gateway_accept(
     struct gateway *gw, int fd, enum gateway_kind kind, bool control);
+
+/* Between these two, many messages may go to the same readers of streams: each
+ * gets the first at once, and the others in few writes. */
+void gateway_gather(struct gateway *gw);
+void gateway_gathered(struct gateway *gw);
 
 /* Once at the end of each turn of the loop: give up the requests of closed
  * connections (api_abandon) and free them. */

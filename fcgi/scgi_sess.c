@@ -210,8 +210,12 @@ scgi_sess_free(struct conn *c)
 	free(s);
 }
 
-static const struct conn_ops scgi_sess_ops = { "scgi", scgi_sess_input,
-	scgi_sess_eof, scgi_sess_drained, scgi_sess_free };
+static const struct conn_ops scgi_sess_ops = { .name = "scgi",
+	.input = scgi_sess_input,
+	.eof = scgi_sess_eof,
+	.drained = scgi_sess_drained,
+	.free = scgi_sess_free,
+	.late = conn_late };
 
 struct conn *
 scgi_sess_new(struct gateway *gw, int fd, bool control)
@@ -229,7 +233,7 @@ scgi_sess_new(struct gateway *gw, int fd, bool control)
 	    gw->limits.max_body, &gw->spares);
 	s->r.control = control;
 	scgi_reader_init(&in->reader, gw->limits.max_params);
-	gateway_due_add(gw, &in->due, &s->conn);
+	gateway_due_add(gw, &in->due, &s->conn, DUE_REQUEST);
 	s->in = in;
 	return &s->conn;
 }

@@ -3,6 +3,9 @@
  */
 #include "tests/bench/bench.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -44,6 +47,27 @@ listen_unix(const char *path, int backlog)
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 ||
 	    chmod(path, 0666) < 0 || listen(fd, backlog) < 0)
 		err(1, "%s", path);
+	return fd;
+}
+
+int
+listen_tcp(const char *host_port, int backlog)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	const char *colon = strrchr(host_port, ':');
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
+
+	if (colon == NULL || strncmp(host_port, "127.0.0.1:", 10) != 0)
+		errx(1, "%s: want 127.0.0.1:port", host_port);
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	sin.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
+	/* Its connections inherit both. */
+	if (fd < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
+	    bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 ||
+	    listen(fd, backlog) < 0)
+		err(1, "%s", host_port);
 	return fd;
 }
 

@@ -2,12 +2,12 @@
  *
  * Plain epoll, one thread, one write for each frame and connection: what it
  * costs to send a constant frame to everybody when nothing is understood and
- * nothing is kept.  It listens on a unix socket as an SCGI application does,
- * steps over a request's netstring (a reader's request has no body), answers
- * with the head and holds the connection from then on; what the reader sends
- * is thrown away.  Head and frame are files of bytes recorded from holdfastd,
- * so both sides put the same bytes on the wire.  It shares no code with the
- * daemon on purpose.
+ * nothing is kept.  It listens on a unix socket as an SCGI application does, or
+ * on a port as a web server, steps over a request's netstring or head (a
+ * reader's request has no body), answers with the head and holds the connection
+ * from then on; what the reader sends is thrown away.  Head and frame are files
+ * of bytes recorded from holdfastd, so both sides put the same bytes on the
+ * wire.  It shares no code with the daemon on purpose.
  *
  * A line "cast N" on stdin writes N frames, one after the other, to every
  * connection, and answers with a line of pairs "name value" when the last
@@ -42,11 +42,13 @@ struct conn {
 	size_t slot; /* place in held[] + 1; 0 = the request is not whole */
 	bool sized;  /* the netstring's length was read */
 	size_t left; /* of the netstring, with its comma */
+	size_t ends; /* bytes of an HTTP head's end that came */
 	size_t owed; /* bytes of frames it should have by now */
 };
 
 struct caster {
 	int ep, listener;
+	bool http;
 	struct bytes head, frame;
 	struct conn **held;
 	size_t nheld, max;
@@ -201,6 +203,26 @@ conn_eat(struct conn *c, const char *p, size_t n)
 	return c->sized && c->left == 0;
 }
 
+/* The same for an HTTP head, up to its blank line. */
+static bool
+conn_eat_head(struct conn *c, const char *p, size_t n)
+{
+	static const char end[] = "\r\n\r\n";
+
+	for (; n > 0 && c->ends < sizeof(end) - 1; p++, n--) {
+		if (*p != end[c->ends])
+			c->ends = 0;
+		c->ends += *p == end[c->ends];
+	}
+	return c->ends == sizeof(end) - 1;
+}
+
+static bool
+conn_asked(const struct caster *k, struct conn *c, const char *p, size_t n)
+{
+	return k->http ? conn_eat_head(c, p, n) : conn_eat(c, p, n);
+}
+
 static void
 conn_readable(struct caster *k, struct conn *c)
 {
@@ -211,7 +233,7 @@ conn_readable(struct caster *k, struct conn *c)
 		return;
 	if (n <= 0)
 		conn_close(k, c);
-	else if (c->slot == 0 && conn_eat(c, buf, (size_t)n))
+	else if (c->slot == 0 && conn_asked(k, c, buf, (size_t)n))
 		conn_hold(k, c);
 }
 
@@ -289,7 +311,8 @@ static void
 usage(void)
 {
 	fputs("usage: caster --head FILE --frame FILE --max CONNECTIONS "
-	      "[--seconds N] SOCKET\n",
+	      "[--seconds N] ADDRESS\n"
+	      "ADDRESS is unix:/path for SCGI or 127.0.0.1:port for HTTP.\n",
 	    stderr);
 	exit(2);
 }
@@ -330,10 +353,14 @@ main(int argc, char **argv)
 	struct caster k = { .ep = epoll_create1(0) };
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct epoll_event commands = { .events = EPOLLIN, .data.ptr = &k };
+	const char *address;
 
 	options(&k, argc, argv);
+	address = argv[optind];
+	k.http = strncmp(address, "unix:", 5) != 0;
 	k.held = calloc(k.max, sizeof(struct conn *));
-	k.listener = listen_unix(argv[optind], BACKLOG);
+	k.listener = k.http ? listen_tcp(address, BACKLOG)
+			    : listen_unix(address + 5, BACKLOG);
 	if (k.held == NULL || k.ep < 0 ||
 	    epoll_ctl(k.ep, EPOLL_CTL_ADD, k.listener, &ev) < 0 ||
 	    epoll_ctl(k.ep, EPOLL_CTL_ADD, STDIN_FILENO, &commands) < 0)

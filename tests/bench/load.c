@@ -109,7 +109,7 @@ conn_send(struct load *l, struct conn *c, const char *address,
 		err(1, "%s", address);
 }
 
-/* Read once.  True when the answer is whole; an answer that is not a 200 is
+/* Read once.  True when the answer is whole; an answer that is not a 2xx is
  * counted, a connection that ends within one as well. */
 static bool
 conn_read(struct load *l, struct conn *c, const struct request *r)
@@ -135,7 +135,7 @@ conn_read(struct load *l, struct conn *c, const struct request *r)
 	if (status == 0)
 		return false;
 	c->waiting = false;
-	if (status != 200 && l->refused++ == 0)
+	if (status / 100 != 2 && l->refused++ == 0)
 		warnx("status %d", status);
 	return true;
 }

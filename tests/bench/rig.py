@@ -23,9 +23,11 @@ from templates import (
     HTTP_STREAMS,
     LIVE_PATH,
     NGINX_CONF,
+    NGINX_RETURN,
     NGINX_SIDE,
     SIGNATURE_KEY,
     TEMPLATE,
+    http_direct,
     http_poll,
     http_publish,
 )
@@ -89,6 +91,10 @@ def read_until(conn, ended, data=b""):
             raise Failed(f"connection closed after {data!r}")
         data += more
     return data
+
+
+def tcp_connect(port):
+    return socket.create_connection(("127.0.0.1", port), 10)
 
 
 def unix_connect(path):
@@ -179,7 +185,8 @@ class Rig:
         self.base = self.in_run("responder.sock")
         self.caster = self.in_run("caster.sock")
         self.recorder = self.in_run("recorder.sock")
-        self.ports = {n: free_port() for n in ("hf", "base", "rec", "return")}
+        sides = ("hf", "base", "rec", "return", "http", "caster", "nchan")
+        self.ports = {n: free_port() for n in sides}
         self.nginx = self.nginx_pid = None
         self.daemon = None
         self.filled = False  # are the prepared databases there?
@@ -268,11 +275,44 @@ class Rig:
         with socket.socket() as s:
             return s.connect_ex(("127.0.0.1", port)) == 0
 
+    def run_nginx(self, folder, sides, port, modules=""):
+        """An nginx of these sides, the last one at this port; returns it and
+        the pid of its worker."""
+        os.makedirs(os.path.join(folder, "tmp"))
+        conf = os.path.join(folder, "nginx.conf")
+        with open(conf, "w") as f:
+            f.write(
+                NGINX_CONF
+                % {
+                    "modules": modules,
+                    "user": "user root;" if os.geteuid() == 0 else "",
+                    "files": self.files,
+                    "connections": self.files * 9 // 10,
+                    "sides": sides,
+                }
+            )
+        log = os.path.join(folder, "nginx.log")
+        with open(log, "w") as err:
+            nginx = self.start(
+                ["nginx", "-p", folder, "-c", conf], stderr=err
+            )
+        self.wait_for(
+            "nginx",
+            lambda: nginx.poll() is not None
+            or self.is_listening(port)
+            and children(nginx.pid),
+        )
+        if nginx.poll() is not None:
+            raise Failed(open(log).read())
+        return nginx, children(nginx.pid)[0]
+
     def start_nginx(self, return_body):
         """nginx with one side for each of ours, the baselines' and the
         recorder's sockets, alike in all but the socket."""
-        os.mkdir(self.in_run("tmp"))
-        sides = ""
+        sides = NGINX_RETURN % {
+            "port": self.ports["return"],
+            "body": return_body,
+        }
         sockets = (
             ("hf", self.fastcgi, self.scgi),
             ("base", self.base, self.caster),
@@ -288,34 +328,9 @@ class Rig:
                 "scgi_params": "/etc/nginx/scgi_params",
                 "template": TEMPLATE,
             }
-        user = "user root;" if os.geteuid() == 0 else ""
-        with open(self.in_run("nginx.conf"), "w") as f:
-            f.write(
-                NGINX_CONF
-                % {
-                    "user": user,
-                    "files": self.files,
-                    "connections": self.files * 9 // 10,
-                    "return_port": self.ports["return"],
-                    "return_body": return_body,
-                    "sides": sides,
-                }
-            )
-        log = open(self.in_run("nginx.log"), "w")
-        nginx = self.start(
-            ["nginx", "-p", self.run, "-c", self.in_run("nginx.conf")],
-            stderr=log,
+        self.nginx, self.nginx_pid = self.run_nginx(
+            self.run, sides, self.ports["rec"]
         )
-        self.wait_for(
-            "nginx",
-            lambda: nginx.poll() is not None
-            or self.is_listening(self.ports["rec"])
-            and children(nginx.pid),
-        )
-        if nginx.poll() is not None:
-            raise Failed(open(self.in_run("nginx.log")).read())
-        self.nginx_pid = children(nginx.pid)[0]
-        self.nginx = nginx
 
     def stop_nginx(self):
         self.stop(self.nginx)
@@ -339,6 +354,7 @@ class Rig:
                 % {
                     "fastcgi": self.fastcgi,
                     "scgi": self.scgi,
+                    "http": self.ports["http"],
                     "control": self.control,
                     "database": database,
                     "log": log,
@@ -402,10 +418,10 @@ class Rig:
             argv += ["--poll-reply", poll, "--park", str(park)]
         return self.start_ready(*argv, self.base)
 
-    def start_caster(self, head, frame, most):
+    def start_caster(self, head, frame, most, address):
         return self.start_ready(
             *(self.program("caster"), "--head", head, "--frame", frame),
-            *("--max", str(most), self.caster),
+            *("--max", str(most), address),
             stdin=subprocess.PIPE,
             bufsize=1,
         )
@@ -525,6 +541,8 @@ class Rig:
         live = http_publish(live_len, LIVE_PATH)
         self.keep(self.requests, "publish.http", publish)
         self.keep(self.requests, "poll.http", poll)
+        for name, data in http_direct(publish_len, live_len).items():
+            self.keep(self.requests, name, data)
         self.start_nginx("")
         publish = self.record_request(publish, fcgi_asked)
         poll = self.record_request(poll, fcgi_asked)

@@ -41,17 +41,16 @@ def contents(path):
         return f.read()
 
 
-def record_stream(rig, kind):
+def record_answer(rig, kind, gateway, s, frame):
     """Keep holdfastd's head and frame, and what it sends between them."""
-    frame = FRAMES[kind](text())
-    request = named(contents(rig.requests[kind + ".scgi"]))
+    request = named(contents(rig.requests[f"{kind}.{gateway}"]))
     publish = named(contents(rig.requests["live.fcgi"]))
-    with unix_connect(rig.scgi) as s, unix_connect(rig.fastcgi) as p:
+    with s, unix_connect(rig.fastcgi) as p:
         s.sendall(request)
         data = read_until(s, lambda data: b"\r\n\r\n" in data)
         status = data.split(b"\r\n")[0]
-        if status[:11] not in (b"Status: 101", b"Status: 200"):
-            raise Failed(f"no {NAMES[kind]}: {status!r}")
+        if status.split()[1] not in (b"101", b"200"):
+            raise Failed(f"no {kind}: {status!r}")
         rig.wait_status("subscribers", 1)
         p.sendall(publish)
         read_until(p, fcgi_replied)
@@ -61,6 +60,12 @@ def record_stream(rig, kind):
     rig.keep(rig.replies, kind + ".head", head + end + preamble)
     rig.keep(rig.replies, kind + ".preamble", preamble)
     rig.keep(rig.replies, kind + ".frame", frame)
+
+
+def record_stream(rig, kind):
+    """The same for a reader on the SCGI socket."""
+    frame = FRAMES[kind](text())
+    record_answer(rig, kind, "scgi", unix_connect(rig.scgi), frame)
 
 
 def start_listener(rig, kind, address, n, asked=None):
@@ -166,6 +171,7 @@ def bench_streams(rig, size, report, kind):
             rig.replies[kind + ".head"],
             rig.replies[kind + ".frame"],
             size.streams,
+            "unix:" + rig.caster,
         )
         bench_hop(rig, size, report, kind, hop, caster)
         rig.stop(caster)

@@ -7,11 +7,16 @@ SIGNATURE_KEY = "a key of the benchmarks"
 PUBLISH_PATH = "/bitrix/pub/?CHANNEL_ID="
 POLL_PATH = "/bitrix/sub/?CHANNEL_ID="
 LIVE_PATH = "/live/?CHANNEL_ID="
+DIRECT_PUB = "/direct/pub/?CHANNEL_ID="
+DIRECT_SUB = "/direct/sub/?CHANNEL_ID="
+DIRECT_LIVE = "/direct/live/?CHANNEL_ID="
+DIRECT_WS = "/direct/ws/?CHANNEL_ID="
 V4_PUB, V4_SUB = "/v4/pub/", "/v4/sub/"
 WS_PATH = "/bitrix/subws/?CHANNEL_ID="
 SSE_PATH = "/sse/?CHANNEL_ID="
 
 NGINX_CONF = """\
+%(modules)s
 worker_processes 1;
 worker_rlimit_nofile %(files)d;
 daemon off;
@@ -28,11 +33,13 @@ http {
     proxy_temp_path tmp;
     scgi_temp_path tmp;
     uwsgi_temp_path tmp;
-    server {
-        listen 127.0.0.1:%(return_port)d backlog=4096;
-        location / { return 200 "%(return_body)s"; }
-    }
 %(sides)s}
+"""
+NGINX_RETURN = """\
+    server {
+        listen 127.0.0.1:%(port)d backlog=4096;
+        location / { return 200 "%(body)s"; }
+    }
 """
 
 # The publisher's and the subscribers' locations of the Bitrix layout, and an
@@ -146,6 +153,7 @@ Referer: http://portal.example/\r
 HOLDFAST_CONF = """\
 fastcgi = {"unix:%(fastcgi)s"}
 scgi = {"unix:%(scgi)s"}
+http = {"127.0.0.1:%(http)d"}
 control = "unix:%(control)s"
 database = "%(database)s"
 sync = full
@@ -155,6 +163,50 @@ log_file = "%(log)s"
 push_stream_message_ttl = 86400
 push_stream_channel_inactivity_time = 3600
 %(user)s
+# For clients of the HTTP listener, what nginx's side says of the same.
+location "/direct/pub/" {
+	push_stream_publisher = admin
+	push_stream_channels_path = "$arg_CHANNEL_ID"
+	push_stream_store_messages = on
+	allow = {"127.0.0.0/8"}
+}
+location "/direct/sub/" {
+	push_stream_subscriber = long-polling
+	push_stream_allowed_origins = "*"
+	push_stream_channels_path = "$arg_CHANNEL_ID"
+	push_stream_longpolling_connection_ttl = 40
+	push_stream_authorized_channels_only = on
+}
+location "/direct/live/" {
+	push_stream_publisher = admin
+	push_stream_channels_path = "$arg_CHANNEL_ID"
+	push_stream_store_messages = off
+}
+location "/direct/ws/" {
+	push_stream_subscriber = websocket
+	push_stream_channels_path = "$arg_CHANNEL_ID"
+	push_stream_message_template = "~text~"
+}
+"""
+
+# What Nchan answers the same requests with.  Messages are in its memory, as
+# many of a channel as it keeps by default.
+NCHAN_SIDE = """\
+    server {
+        listen 127.0.0.1:%(port)d backlog=4096;
+        nchan_channel_id $arg_CHANNEL_ID;
+        location /direct/pub/ {
+            nchan_publisher http;
+        }
+        location /direct/live/ {
+            nchan_publisher http;
+            nchan_store_messages off;
+        }
+        location /direct/ws/ {
+            nchan_subscriber websocket;
+            nchan_subscriber_first_message newest;
+        }
+    }
 """
 
 
@@ -177,6 +229,16 @@ def http_get(path, headers):
     return (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n"
     ).encode()
+
+
+def http_direct(length, live_length):
+    """The requests of the HTTP listener's own clients."""
+    return {
+        "direct-publish.http": http_publish(length, DIRECT_PUB),
+        "direct-poll.http": http_get(DIRECT_SUB + CHANNEL, POLL_HEADERS),
+        "direct-live.http": http_publish(live_length, DIRECT_LIVE),
+        "direct-ws.http": http_get(DIRECT_WS + CHANNEL, WS_HEADERS),
+    }
 
 
 def http_poll():

@@ -16,8 +16,11 @@ import urllib.parse
 
 import pytest
 
+import streams
 from front import wait_until
+from streams import CLOSE, PING, PONG
 
+TLS_PORTS = (8891, 8892, 8894)
 names = (hashlib.md5(b"%d" % n).hexdigest() for n in itertools.count())
 OLD = "Thu, 01 Jan 1970 00:00:01 GMT"
 ONCE = ["Content-Type", "Last-Modified", "Etag", "Expires", "Cache-Control",
@@ -30,7 +33,7 @@ def new_channel():
 
 
 def connect(port, host="127.0.0.1"):
-    if port == 8894:
+    if port in TLS_PORTS:
         return http.client.HTTPSConnection(
             host, port, timeout=60, context=ssl._create_unverified_context())
     return http.client.HTTPConnection(host, port, timeout=60)
@@ -150,8 +153,22 @@ def check_reader_headers(a, *missing):
     assert not a.all("Status") and not a.all("Content-Encoding")
 
 
+def check_hang_up(daemon):
+    """Polls whose clients go away are forgotten, where the front tells."""
+    ch = new_channel()
+    publish(ch, b"x")
+    parked = daemon.status()["parked"]
+    readers = [Poll(daemon, ch) for _ in range(10)]
+    for r in readers:
+        r.connection.close()
+    daemon.wait_for(parked=parked)
+
+
 class Bitrix:
     """Every case once for each front."""
+
+    # What the front itself says to a request that it will not pass on.
+    REFUSED = 400
 
     def test_publish(self, front):
         """The answers that the site parses."""
@@ -280,7 +297,7 @@ class Bitrix:
         ch = new_channel()
         publish(ch, b"x")
         a = ask("GET", port, sub_path(ch + ".b1") + "&callback=alert")
-        assert a.status == 400 and b"NGINXNMS" not in a.body
+        assert a.status == self.REFUSED and b"NGINXNMS" not in a.body
 
     def test_other_locations(self, front):
         """What is not named is denied; publishing is for this machine."""
@@ -424,8 +441,97 @@ class Bitrix:
         assert b'"published_messages": "1"' in pub("GET", ch).body
 
 
+def tunnel(port, channel, position=None):
+    """A WebSocket on the shipped location."""
+    path = "/bitrix/subws/?CHANNEL_ID=" + channel
+    if position is not None:
+        path += f"&tag={position[1]}&time=" + urllib.parse.quote(position[0])
+    ws = streams.WebSocket(port, path)
+    assert ws.status == 101, ws.status
+    return ws
+
+
+def frame(channel, number, text, position):
+    """As the site's script expects it."""
+    when, tag = position
+    return ('#!NGINXNMS!#{"id":%d,"channel":"%s","tag":"%s","time":"%s",'
+            '"eventid":"","text":%s}#!NGINXNME!#' % (
+                number, channel, tag, when, text))
+
+
+@pytest.mark.parametrize("port", [8893, 8894])
+class WebSocket:
+    """The location subws."""
+
+    # To one that asks for no WebSocket.
+    NO_UPGRADE = 400
+
+    def test_live(self, front, daemon, port):
+        """A message comes as the script wants it; a large one too."""
+        ch = new_channel()
+        publish(ch, b"old")
+        with tunnel(port, ch) as ws:
+            for n, text in enumerate([b"{}", b"x" * 200, b"y" * 70000], 2):
+                publish(ch, text)
+                position = poll(ch + ".b1").last_frame
+                assert ws.text() == frame(ch, n, text.decode(), position)
+
+    def test_replay(self, front, daemon, port):
+        """By tag and time of any message, or the last N; then live."""
+        ch = new_channel()
+        for n in range(5):
+            publish(ch, b"%d" % n)
+        positions = poll(ch + ".b5").positions()
+        for at in range(5):
+            with tunnel(port, ch, positions[at]) as ws:
+                for n in range(at + 1, 5):
+                    assert ws.text() == frame(
+                        ch, n + 1, n, positions[n])
+        with tunnel(port, ch, positions[4]) as ws, \
+                tunnel(port, ch + ".b2") as last:
+            publish(ch, b"5")
+            assert texts(ws.text()) == ["5"]
+            for n in range(3, 6):
+                assert texts(last.text()) == [str(n)]
+
+    def test_ping_and_close(self, front, daemon, port):
+        """The client's ping is answered, its close too, and nothing of it
+        stays behind."""
+        ch = new_channel()
+        publish(ch, b"old")
+        streams = daemon.status()["streams"]
+        with tunnel(port, ch) as ws:
+            daemon.wait_for(streams=streams + 1)
+            ws.send(PING, b"there?")
+            assert ws.frame() == (PONG, b"there?")
+            ws.send(CLOSE, b"\x03\xe8bye")
+            assert ws.closed()[:2] == b"\x03\xe8"
+        daemon.wait_for(streams=streams)
+        tunnel(port, ch).close()
+        daemon.wait_for(streams=streams)
+
+    def test_refusals(self, front, port):
+        """A channel that holds nothing is refused behind the 101; a request
+        that asks for no WebSocket before it."""
+        with tunnel(port, new_channel()) as ws:
+            said = ws.closed()
+        assert said[:2] == b"\x03\xf0"
+        assert json.loads(said[2:]) == {
+            "http_status": 403,
+            "explain": "Subscriber could not create channels."}
+        a = ask("GET", port, "/bitrix/subws/?x")
+        assert a.status == self.NO_UPGRADE
+
+
 class Restart:
     """holdfastd goes away beneath the front."""
+
+    # What the front says when it is cut off in the middle.
+    CUT = (502, 503)
+    KILLS = 5
+
+    def start(self, daemon):
+        daemon.start()
 
     def test_end_of_the_daemon(self, front, daemon):
         """Those who wait get the module's 304 with a position, each field
@@ -439,7 +545,7 @@ class Restart:
             assert (a.status, a.body) == (304, b"")
             check_reader_headers(a, *[n for n in ("Content-Type",)
                                       if not a.all(n)])
-        daemon.start()
+        self.start(daemon)
         publish(ch, b"new")
         for a in answers:
             assert poll(ch, a.position).texts()[-1:] == ["new"]
@@ -452,15 +558,41 @@ class Restart:
         for n in range(3):
             publish(ch, b"%d" % n)
         position = poll(ch + ".b3").last_frame
-        for n in range(3, 8):
+        end = 3 + self.KILLS
+        for n in range(3, end):
             reader = Poll(daemon, ch, position)
             daemon.kill()
-            assert reader.answer().status in (502, 503)
+            a = reader.answer()
+            assert a.status in self.CUT, a.status
             a = poll(ch, position)
             assert a.status in (502, 503), "nobody is there"
-            daemon.start()
+            self.start(daemon)
             wait_until(lambda: pub("POST", ch, b"%d" % n).status == 200)
             a = poll(ch, position)
             assert a.texts() == [str(n)]
             position = a.last_frame
-        assert poll(ch, (OLD, "")).texts() == [str(n) for n in range(8)]
+        assert poll(ch, (OLD, "")).texts() == [str(n) for n in range(end)]
+
+    @pytest.mark.parametrize("port", [8893, 8894])
+    def test_websocket(self, front, daemon, port):
+        """The daemon ends with a close frame, or is cut off: the client
+        comes back with its last message's position."""
+        ch = new_channel()
+        publish(ch, b"0")
+        position = poll(ch + ".b1").last_frame
+        for n, end in enumerate([daemon.stop, daemon.kill], 1):
+            with tunnel(port, ch, position) as ws:
+                end()
+                if end == daemon.stop:
+                    assert ws.closed() == b""
+                else:
+                    assert ws.at_end()
+            refused = streams.WebSocket(port, "/bitrix/subws/?CHANNEL_ID=" + ch)
+            assert refused.status in (502, 503)
+            refused.close()
+            self.start(daemon)
+            publish(ch, b"%d" % n)
+            with tunnel(port, ch, position) as ws:
+                text = ws.text()
+            assert texts(text) == [str(n)]
+            position = last_frame(text)

@@ -69,15 +69,29 @@ class Stream(Client):
         assert self.headers["transfer-encoding"] == "chunked"
         self.body = b""
 
+    def more(self):
+        """Wait for the next chunk."""
+        n = int(self.line(), 16)
+        assert n != 0, "the body has ended"
+        self.body += self.read(n)
+        assert self.line() == b""
+
     def expect(self, text):
         """This comes next, and nothing came before it."""
         while len(self.body) < len(text):
-            n = int(self.line(), 16)
-            assert n != 0, "the body has ended"
-            self.body += self.read(n)
-            assert self.line() == b""
+            self.more()
         assert self.body == text
         self.body = b""
+
+    def event(self):
+        """The next of an EventSource: (id, data)."""
+        while True:
+            while b"\n\n" not in self.body:
+                self.more()
+            text, _, self.body = self.body.partition(b"\n\n")
+            fields = dict(line.split(b": ", 1) for line in text.split(b"\n"))
+            if b"data" in fields:
+                return fields[b"id"].decode(), fields[b"data"]
 
     def expect_end(self):
         assert self.line() == b"0" and self.line() == b""
@@ -97,8 +111,10 @@ class WebSocket(Client):
 
     def send(self, op, data=b""):
         mask = os.urandom(4)
-        assert len(data) < 126
-        self.sock.sendall(bytes([0x80 | op, 0x80 | len(data)]) + mask + bytes(
+        n = len(data)
+        length = (bytes([0x80 | n]) if n < 126 else
+                  struct.pack(">BH", 0x80 | 126, n))
+        self.sock.sendall(bytes([0x80 | op]) + length + mask + bytes(
             b ^ mask[i % 4] for i, b in enumerate(data)))
 
     def frame(self):

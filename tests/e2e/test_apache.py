@@ -1,25 +1,27 @@
-"""apache-examples/bitrix.conf under Apache 2.4."""
+"""apache-examples/ under Apache 2.4: FastCGI or SCGI, and HTTP for
+WebSockets."""
 
 import pytest
 
 import cases
-import conftest
+from conftest import Example
+
+PORTS = [8893, 8894, 8895]
 
 
-@pytest.fixture(scope="module")
-def front(certificate, daemon):
-    server = conftest.apache(certificate, "bitrix.conf").start()
-    yield server
-    server.stop()
+@pytest.fixture(scope="module", params=["bitrix.conf", "bitrix-scgi.conf"])
+def example(request):
+    return Example("apache", request.param, PORTS)
 
 
 class TestBitrix(cases.Bitrix):
-    @pytest.mark.parametrize("port", [8893, 8894])
-    def test_no_websocket(self, front, port):
-        """Apache has no tunnel to a responder and says so: the client stays
-        with long-polling."""
-        assert cases.ask("GET", port, "/bitrix/subws/?x").status == 501
+    pass
+
+
+class TestWebSocket(cases.WebSocket):
+    pass
 
 
 class TestRestart(cases.Restart):
-    pass
+    # By FastCGI, and by SCGI.
+    CUT = (503, 500)

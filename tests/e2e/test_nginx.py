@@ -1,22 +1,19 @@
 """nginx-examples/ under a stock nginx."""
 
-import json
+import subprocess
 import time
-import urllib.parse
 
 import pytest
 
 import cases
 import conftest
-from streams import CLOSE, PING, PONG, Stream, WebSocket
+from cases import frame, tunnel
+from streams import CLOSE, Stream, WebSocket
 
 
 @pytest.fixture(scope="module")
-def front(certificate, daemon):
-    server = conftest.shipped(certificate, "bitrix-0.4.0.conf",
-                              [8893, 8894, 8895]).start()
-    yield server
-    server.stop()
+def example():
+    return conftest.Example("nginx", "bitrix-0.4.0.conf", [8893, 8894, 8895])
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +34,7 @@ def in_time(request, patient):
 class TestBitrix(cases.Bitrix):
     def test_client_that_hangs_up(self, front, daemon):
         """nginx tells, and the daemon forgets it."""
-        ch = cases.new_channel()
-        cases.publish(ch, b"x")
-        parked = daemon.status()["parked"]
-        readers = [cases.Poll(daemon, ch) for _ in range(10)]
-        for r in readers:
-            r.connection.close()
-        daemon.wait_for(parked=parked)
+        cases.check_hang_up(daemon)
 
     def test_unavailable(self, front, daemon):
         """nginx's own error can be read by a page of another origin."""
@@ -51,82 +42,8 @@ class TestBitrix(cases.Bitrix):
         assert a.status == 404
 
 
-def tunnel(port, channel, position=None):
-    """A WebSocket on the shipped location."""
-    path = "/bitrix/subws/?CHANNEL_ID=" + channel
-    if position is not None:
-        path += f"&tag={position[1]}&time=" + urllib.parse.quote(position[0])
-    ws = WebSocket(port, path)
-    assert ws.status == 101, ws.status
-    return ws
-
-
-def frame(channel, number, text, position):
-    """As the site's script expects it."""
-    when, tag = position
-    return ('#!NGINXNMS!#{"id":%d,"channel":"%s","tag":"%s","time":"%s",'
-            '"eventid":"","text":%s}#!NGINXNME!#' % (
-                number, channel, tag, when, text))
-
-
-@pytest.mark.parametrize("port", [8893, 8894])
-class TestWebSocket:
+class TestWebSocket(cases.WebSocket):
     """The location subws, through scgi_pass."""
-
-    def test_live(self, front, daemon, port):
-        """A message comes as the script wants it; a large one too."""
-        ch = cases.new_channel()
-        cases.publish(ch, b"old")
-        with tunnel(port, ch) as ws:
-            for n, text in enumerate([b"{}", b"x" * 200, b"y" * 70000], 2):
-                cases.publish(ch, text)
-                position = cases.poll(ch + ".b1").last_frame
-                assert ws.text() == frame(ch, n, text.decode(), position)
-
-    def test_replay(self, front, daemon, port):
-        """By tag and time of any message, or the last N; then live."""
-        ch = cases.new_channel()
-        for n in range(5):
-            cases.publish(ch, b"%d" % n)
-        positions = cases.poll(ch + ".b5").positions()
-        for at in range(5):
-            with tunnel(port, ch, positions[at]) as ws:
-                for n in range(at + 1, 5):
-                    assert ws.text() == frame(
-                        ch, n + 1, n, positions[n])
-        with tunnel(port, ch, positions[4]) as ws, \
-                tunnel(port, ch + ".b2") as last:
-            cases.publish(ch, b"5")
-            assert cases.texts(ws.text()) == ["5"]
-            for n in range(3, 6):
-                assert cases.texts(last.text()) == [str(n)]
-
-    def test_ping_and_close(self, front, daemon, port):
-        """The client's ping is answered, its close too, and nothing of it
-        stays behind."""
-        ch = cases.new_channel()
-        cases.publish(ch, b"old")
-        streams = daemon.status()["streams"]
-        with tunnel(port, ch) as ws:
-            daemon.wait_for(streams=streams + 1)
-            ws.send(PING, b"there?")
-            assert ws.frame() == (PONG, b"there?")
-            ws.send(CLOSE, b"\x03\xe8bye")
-            assert ws.closed()[:2] == b"\x03\xe8"
-        daemon.wait_for(streams=streams)
-        tunnel(port, ch).close()
-        daemon.wait_for(streams=streams)
-
-    def test_refusals(self, front, port):
-        """A channel that holds nothing is refused behind the 101; a request
-        that asks for no WebSocket before it."""
-        with tunnel(port, cases.new_channel()) as ws:
-            said = ws.closed()
-        assert said[:2] == b"\x03\xf0"
-        assert json.loads(said[2:]) == {
-            "http_status": 403,
-            "explain": "Subscriber could not create channels."}
-        assert cases.ask("GET", port, "/bitrix/subws/?x").status == 400
 
     def test_reload(self, front, daemon, port):
         """nginx reloads: who is there stays, who comes is served."""
@@ -155,30 +72,6 @@ class TestPatience:
 
 
 class TestRestart(cases.Restart):
-    @pytest.mark.parametrize("port", [8893, 8894])
-    def test_websocket(self, front, daemon, port):
-        """The daemon ends with a close frame, or is cut off: the client
-        comes back with its last message's position."""
-        ch = cases.new_channel()
-        cases.publish(ch, b"0")
-        position = cases.poll(ch + ".b1").last_frame
-        for n, end in enumerate([daemon.stop, daemon.kill], 1):
-            with tunnel(port, ch, position) as ws:
-                end()
-                if end == daemon.stop:
-                    assert ws.closed() == b""
-                else:
-                    assert ws.at_end()
-            refused = WebSocket(port, "/bitrix/subws/?CHANNEL_ID=" + ch)
-            assert refused.status == 502
-            refused.close()
-            daemon.start()
-            cases.publish(ch, b"%d" % n)
-            with tunnel(port, ch, position) as ws:
-                text = ws.text()
-            assert cases.texts(text) == [str(n)]
-            position = cases.last_frame(text)
-
     def test_nobody_there(self, front, daemon):
         """502 with the origin once, so that a page can read it."""
         daemon.stop()
@@ -421,3 +314,78 @@ class TestStreams:
             s.expect(piece % b"Channel deleted")
             s.expect_end()
         daemon.wait_for(streams=streams)
+
+
+@pytest.mark.usefixtures("alone")
+class TestHttp2:
+    """http2.conf, by a client that speaks it: curl."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def two(cls, certificate, daemon, alone):
+        server = conftest.shipped(certificate, "http2.conf", [8892]).start()
+        yield server
+        server.stop()
+
+    def test_events(self, two, daemon):
+        """Each event arrives when it is published; of several streams on one
+        connection, and the daemon learns that the client has left."""
+        channels = [cases.new_channel() for _ in range(10)]
+        streams = daemon.status()["streams"]
+        words = ["curl", "-skN", "--http2", "--parallel",
+                 "--parallel-max", "10", "--write-out", "%{http_version}\n"]
+        for ch in channels:
+            words += [f"https://127.0.0.1:8892/push/events?id={ch}"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as curl:
+            daemon.wait_for(streams=streams + len(channels))
+            for n in range(3):
+                for ch in channels:
+                    daemon.publish(ch, b"%d of %s" % (n, ch.encode()))
+                    want = b"data: %d of %s\n" % (n, ch.encode())
+                    while curl.stdout.readline() != want:
+                        pass
+            curl.terminate()
+        daemon.wait_for(streams=streams)
+
+
+@pytest.mark.usefixtures("alone")
+class TestPublisherLimits:
+    """publisher-limits.conf"""
+
+    KEY = {"X-Push-Key": "change me"}
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def limits(cls, certificate, daemon, alone):
+        server = conftest.shipped(certificate, "publisher-limits.conf",
+                                  [8891]).start()
+        yield server
+        server.stop()
+
+    @staticmethod
+    def publish(channel, body=b"x", headers=KEY, connection=None):
+        return cases.ask("POST", 8891, "/push/pub?id=" + channel, body,
+                         headers, connection).status
+
+    def test_who(self, limits, daemon):
+        ch = cases.new_channel()
+        with daemon.counts(published_messages=1):
+            assert self.publish(ch, headers={}) == 403
+            assert self.publish(ch, headers={"X-Push-Key": "x"}) == 403
+            assert self.publish(ch + "/other") == 400
+            assert self.publish(ch + "%2fother") == 400
+            assert self.publish("") == 400
+            assert self.publish(ch) == 200
+            assert self.publish(ch, b"x" * 65537) == 413
+
+    def test_how_fast(self, limits, daemon):
+        """What is beyond the burst is refused, and not stored."""
+        ch, c = cases.new_channel(), cases.connect(8891)
+        before = daemon.status()["stored_messages"]
+        said = [self.publish(ch, connection=c) for _ in range(300)]
+        assert set(said) == {200, 429}
+        assert said[:100] == [200] * 100
+        daemon.wait_for(stored_messages=before + said.count(200))
+        # Strangers sooner.
+        said = [self.publish(ch, headers={}) for _ in range(20)]
+        assert set(said) == {403, 429}

@@ -6,7 +6,7 @@
  * abandoned once.  Requests with a body of odd length are parked and answered
  * later, or given up with their connection.  One with a parameter STREAM is
  * answered in parts, more of them than the kernel takes at once, and ended
- * when they are taken.  One that could be a tunnel becomes one, unless it
+ * when they are taken.  (A client of HTTP says X-Stream.)  One that could be a tunnel becomes one, unless it
  * has NO_TUNNEL: it hears its own bytes, and an exclamation mark ends it.
  */
 #ifndef TESTS_FUZZ_SESSION_H
@@ -42,8 +42,15 @@ static struct gateway *gateway;
 static void
 answer(struct request *r, const char *text, size_t len)
 {
-	struct payload *p = payload_new(text, len);
+	static const char head[] = "Status: 200 OK\r\nX: y\r\n\r\n";
+	char all[8192];
+	struct payload *p;
 
+	CHECK(sizeof(head) + len <= sizeof(all));
+	memcpy(all, head, sizeof(head) - 1);
+	if (len != 0)
+		memcpy(all + sizeof(head) - 1, text, len);
+	p = payload_new(all, sizeof(head) - 1 + len);
 	CHECK(p != NULL && r->wait == NULL);
 	r->ops->reply(r, p);
 	payload_unref(&p);
@@ -102,6 +109,7 @@ stream(struct parked *w)
 {
 	static const char part[1000];
 
+	send_part(w, "Status: 200\r\n\r\n", 15);
 	for (size_t i = 0; i < STREAM_PARTS; i++)
 		send_part(w, part, sizeof(part) - i);
 }
@@ -117,7 +125,8 @@ api_handle(struct api *a, struct request *r)
 		w = park(r);
 		r->tunnel = true;
 		send_part(w, "Status: 101\r\n\r\n", 15);
-	} else if (params_get(&r->params, "STREAM").ptr != NULL) {
+	} else if (params_get(&r->params, "STREAM").ptr != NULL ||
+	    params_get(&r->params, "HTTP_X_STREAM").ptr != NULL) {
 		stream(park(r));
 	} else if (r->body.len % 2 == 0) {
 		answer(r, r->params.raw.data, r->params.raw.len);
@@ -153,8 +162,10 @@ void
 api_refuse(struct api *a, struct request *r, int err)
 {
 	(void)a;
-	CHECK(err == ERR_SYNTAX || err == ERR_TOOBIG);
-	answer(r, "Status: 400\r\n\r\n", 15);
+	CHECK(err == ERR_SYNTAX || err == ERR_TOOBIG || err == ERR_URI ||
+	    err == ERR_HEAD || err == ERR_CODING || err == ERR_HTTP ||
+	    err == ERR_EXPECT);
+	answer(r, "refused", 7);
 }
 
 void
@@ -182,6 +193,8 @@ session_start(void)
 		.max_unsent = 65536,
 		.max_unsent_ms = 60000,
 		.max_connections = 10,
+		.head_timeout_ms = 60000,
+		.idle_timeout_ms = 60000,
 	};
 
 	log_set_level(LOG_ERROR);

@@ -35,7 +35,8 @@ floor api	'api/ push/ store/ auth/ base/'
 floor fcgi	'fcgi/ api/ push/ store/ auth/ base/'
 floor daemon	'daemon/ fcgi/ api/ push/ store/ auth/ base/'
 # The table of settings is data: `holdfastctl convert` takes names from it.
-floor ctl	'ctl/ base/ api/settings\.tbl"'
+# `holdfastctl check` signs as sites do.
+floor ctl	'ctl/ base/ auth/keyring\.h" api/settings\.tbl"'
 
 library 'event2/|event\.h'	'fcgi/|daemon/|auth/tls\.'
 library 'openssl/'		'auth/'
@@ -45,6 +46,7 @@ library 'jansson\.h'		'api/bitrix/'
 library 'protobuf-c/'		'api/bitrix/batch\.'
 library 'confuse\.h'		'daemon/'
 library 'fastcgi\.h'		'fcgi/'
+library 'curl/'			'ctl/check_http\.'
 
 none 'push/ knows no sockets, files or clocks' \
     "$(includes push | grep -E ':<(sys/(socket|stat|time)|netinet/.*|fcntl|unistd|time)\.h')"

@@ -4,6 +4,7 @@ end with status 0 and without a word from a sanitizer."""
 import contextlib
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import time
@@ -17,11 +18,16 @@ HOLDFASTCTL = os.environ.get("HOLDFASTCTL", "./holdfastctl")
 
 
 def free_port(host="127.0.0.1"):
-    with socket.socket(socket.AF_INET6 if ":" in host else
-                       socket.AF_INET) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    """One that no client of ours is given meanwhile: those get ports from
+    32768 on."""
+    while True:
+        port = random.randrange(15000, 32768)
+        with socket.socket(socket.AF_INET6 if ":" in host else
+                           socket.AF_INET) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                s.bind((host, port))
+                return port
 
 
 def conf_text(settings):
@@ -46,17 +52,22 @@ class Daemon:
         self.control = str(self.folder / "control.sock")
         self.tcp = ("127.0.0.1", free_port())
         self.scgi_tcp = ("127.0.0.1", free_port())
+        self.http = ("127.0.0.1", free_port())
         self.conf = self.folder / "holdfast.conf"
         self.log = self.folder / "log"
         self.settings = {
             "fastcgi": ["unix:" + self.fastcgi, "%s:%d" % self.tcp],
             "scgi": ["unix:" + self.scgi, "%s:%d" % self.scgi_tcp],
+            "http": ["%s:%d" % self.http],
             "control": "unix:" + self.control,
             "database": str(self.folder / "holdfast.db"),
             **({"user": "root", "group": "root"} if os.geteuid() == 0
                else {}),
             **(settings or {}),
         }
+        if "tls_certificate" in self.settings:
+            self.https = ("127.0.0.1", free_port())
+            self.settings.setdefault("https", ["%s:%d" % self.https])
         self.conf.write_text(conf_text(self.settings) + more)
         self.process = None
 

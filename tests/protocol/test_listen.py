@@ -16,6 +16,7 @@ import time
 import pytest
 
 import conftest
+import http1
 import wire
 from wire import Client, fastcgi, publish, scgi
 
@@ -265,13 +266,26 @@ def test_systemd_tcp_socket(make_daemon):
         assert refused(s.getsockname())
 
 
+def test_systemd_http(make_daemon):
+    """The list of fronts is not for clients."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen(100)
+        d = make_daemon(start=False, fronts=["127.0.0.2"])
+        d.start(**as_systemd([s.fileno()], "holdfast-http.socket"))
+        answer = http1.ask(s.getsockname(), http1.publish("listen", BODY))
+        assert answer.status == 200
+        with pytest.raises(ConnectionRefusedError):
+            Client(d.http)
+
+
 def test_systemd_unknown_name(make_daemon, listening):
     sock, _ = listening("a")
     d = make_daemon(start=False)
-    d.spawn(**as_systemd([sock.fileno()], "http"))
+    d.spawn(**as_systemd([sock.fileno()], "ftp"))
     assert d.process.wait(wire.TIMEOUT) > 0
     d.process = None
-    assert "http" in d.said()
+    assert "ftp" in d.said()
 
 
 def test_systemd_sockets_of_another_process(make_daemon, listening):

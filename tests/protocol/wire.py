@@ -167,6 +167,8 @@ class Client:
         self.sock.settimeout(TIMEOUT)
         if self.sock.family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(address, "wrap"):    # tls.Address
+            self.sock = address.wrap(self.sock)
         self.input = b""
         self.streams = {}
 

@@ -112,6 +112,23 @@ test_sockaddr(void **state)
 	cidr_list_release(&l);
 }
 
+/* What -T shows can be read again. */
+static void
+test_text(void **state)
+{
+	static const char *const same[] = { "10.0.0.0/8", "0.0.0.0/0",
+		"10.1.2.3/32", "::1/128", "fd00::/8", "::/0" };
+	char text[CIDR_TEXT_SIZE];
+	struct cidr c;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(same); i++) {
+		assert_int_equal(cidr_parse(&c, same[i]), 0);
+		cidr_format(&c, text);
+		assert_string_equal(text, same[i]);
+	}
+}
+
 int
 main(void)
 {
@@ -121,6 +138,7 @@ main(void)
 		cmocka_unit_test(test_bad_rules),
 		cmocka_unit_test(test_no_address),
 		cmocka_unit_test(test_sockaddr),
+		cmocka_unit_test(test_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -643,6 +643,59 @@ test_dump_of_licences(void **state)
 	conf_free(&c);
 }
 
+/* Who may ask at a location: each network once, and shown by -T. */
+static void
+test_access(void **state)
+{
+	struct conf *c = round_trip("location \"/a\" {\n"
+				    "  allow = {\"10.0.0.0/8\", \"::1\"}\n"
+				    "  deny = {\"10.0.0.1\"}\n}\n"
+				    "location \"/b\" { allow = {} }\n");
+	const struct layout *l = c->layout;
+
+	(void)state;
+	assert_int_equal(l->locations->allow.n, 2);
+	assert_int_equal(l->locations->deny.n, 1);
+	assert_true(layout_admits(l, SLICE("/a/x"), SLICE("10.1.1.1")));
+	assert_true(layout_admits(l, SLICE("/a"), SLICE("::1")));
+	assert_false(layout_admits(l, SLICE("/a"), SLICE("10.0.0.1")));
+	assert_false(layout_admits(l, SLICE("/a"), SLICE("11.0.0.1")));
+	assert_false(layout_admits(l, SLICE("/a"), SLICE("unix:")));
+	assert_false(layout_admits(l, SLICE("/a"), (struct slice){ NULL, 0 }));
+	assert_true(layout_admits(l, SLICE("/b"), SLICE("unix:")));
+	assert_true(layout_admits(l, SLICE("/"), SLICE("10.0.0.1")));
+	conf_free(&c);
+	assert_refused("location \"/a\" {\nallow = {\"10.0.0.0/33\"}\n}\n",
+	    "2: allow: \"10.0.0.0/33\" is not an address or network");
+	assert_refused("location \"/a\" {\ndeny = {\"1.1.1.1\"}\n"
+		       "deny = {\"2.2.2.2\"}\n}\n",
+	    "3: deny is one list, and here is another");
+	assert_refused("location \"/a\" {\ndeny = {\"1.1.1.1\", \"::1\"}\n"
+		       "deny = {\"1.1.1.1\"}\n}\n",
+	    "3: deny is one list, and here is another");
+	c = read_ok("location \"/a\" {\ndeny = {\"1.1.1.1\"}\n"
+		    "deny += {\"2.2.2.2\"}\n}\n");
+	assert_int_equal(c->layout->locations->deny.n, 2);
+	conf_free(&c);
+}
+
+static void
+test_http(void **state)
+{
+	struct conf *c = read_ok("http = {\"8895\", \":8895\", \"*:80\","
+				 " \"unix:/a\"}\n"
+				 "trusted_proxies = {\"10.0.0.1\"}\n");
+
+	(void)state;
+	assert_int_equal(c->http.n, 4);
+	assert_int_equal(c->trusted_cidr.n, 1);
+	assert_int_equal(c->http_header_timeout_ms, 10000);
+	conf_free(&c);
+	assert_refused("http = {\"x\"}\n", "1: http: \"x\" is neither");
+	assert_refused("http = {\"::80\"}\n", "1: http: \"::80\" is neither");
+	assert_refused("scgi = {\"80\"}\n", "1: scgi: \"80\" is neither");
+}
+
 int
 main(void)
 {
@@ -656,6 +709,8 @@ main(void)
 		cmocka_unit_test(test_dump_of_defaults),
 		cmocka_unit_test(test_dump_of_everything),
 		cmocka_unit_test(test_dump_of_empty_values),
+		cmocka_unit_test(test_access),
+		cmocka_unit_test(test_http),
 		cmocka_unit_test(test_own_keys),
 		cmocka_unit_test(test_key_file),
 		cmocka_unit_test(test_wrong_key_files),

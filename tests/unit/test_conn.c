@@ -188,6 +188,8 @@ start(enum gateway_kind kind, enum mode mode)
 		.request_timeout_ms = 60000,
 		.max_unsent = MAX_UNSENT,
 		.max_unsent_ms = 60000,
+		.head_timeout_ms = 60000,
+		.idle_timeout_ms = 60000,
 		.max_connections = 10 };
 	base = event_base_new();
 	assert_non_null(base);
@@ -316,6 +318,22 @@ scgi_say(const char *fields, size_t len, const char *rest)
 	wire[n++] = ',';
 	memcpy(wire + n, rest, strlen(rest));
 	say(wire, n + strlen(rest));
+}
+
+/* HTTP */
+
+#define HTTP_GET "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+/* The next bytes are a response with this status line and end so. */
+static void
+assert_heard_http(const char *status, const char *end)
+{
+	char got[4096];
+	size_t n = hear(got, sizeof(got));
+
+	if (n < strlen(end) || strncmp(got, status, strlen(status)) != 0 ||
+	    memcmp(got + n - strlen(end), end, strlen(end)) != 0)
+		fail_msg("heard %.*s", (int)n, got);
 }
 
 #define WEBSOCKET \
@@ -747,6 +765,172 @@ test_many_parts_in_a_write(void **state)
 	free(wire);
 }
 
+static struct request *
+stream_heard(void)
+{
+	start(GATEWAY_SCGI, STREAM);
+	scgi_say(S(""), "");
+	assert_heard(S("Status: 200\r\n\r\n"));
+	return api.requests[0];
+}
+
+/* What the kernel has for the front, with no turn of the loop between. */
+static void
+assert_there(const char *bytes, size_t len)
+{
+	char got[4096];
+
+	assert_int_equal(recv(front, got, sizeof(got), 0), len);
+	assert_memory_equal(got, bytes, len);
+}
+
+static void
+test_gathered(void **state)
+{
+	struct request *r = stream_heard();
+
+	(void)state;
+	for (unsigned i = 1; i <= 2; i++) {
+		gateway_gather(gateway);
+		send_part(r, S("first"));
+		send_part(r, S("second"));
+		send_part(r, S("third"));
+		assert_there(S("first"));
+		assert_int_equal(r->ops->unsent(r), 11);
+		writes = 0;
+		gateway_gathered(gateway);
+		assert_there(S("secondthird"));
+		assert_int_equal(writes, 1);
+		assert_int_equal(r->ops->unsent(r), 0);
+		assert_int_equal(api.drained, i);
+	}
+	send_part(r, S("alone"));
+	send_part(r, S("again"));
+	assert_there(S("aloneagain"));
+	stop();
+}
+
+/* None waits for long, and all come in order. */
+static void
+test_gathered_much(void **state)
+{
+	struct request *r = stream_heard();
+	char text[8], all[800], got[800];
+	size_t n;
+
+	(void)state;
+	gateway_gather(gateway);
+	writes = 0;
+	for (unsigned i = 0; i < 100; i++) {
+		(void)snprintf(text, sizeof(text), "%07u", i);
+		memcpy(all + i * 7, text, 7);
+		send_part(r, text, 7);
+		assert_true(r->ops->unsent(r) < (size_t)7 * FCGI_FRAMES_MAX);
+	}
+	assert_int_equal(writes, 99 / FCGI_FRAMES_MAX);
+	gateway_gathered(gateway);
+	n = hear(got, sizeof(got));
+	assert_int_equal(n, 700);
+	assert_memory_equal(got, all, n);
+	stop();
+}
+
+/* Who does not read is told from who was not asked. */
+static void
+test_gathered_stuck(void **state)
+{
+	struct request *r = stream_heard();
+	char *wire = malloc(WIRE_MAX);
+	size_t sent = 0;
+
+	(void)state;
+	assert_non_null(wire);
+	gateway_gather(gateway);
+	for (; sent < MAX_UNSENT; sent += 1000)
+		send_zeros(r, 1000);
+	assert_true(r->ops->unsent(r) != 0);
+	gateway_gathered(gateway);
+	assert_int_equal(api.drained, 0);
+	assert_int_equal(hear(wire, WIRE_MAX), sent);
+	assert_int_equal(api.drained, 1);
+	gateway_gather(gateway);
+	for (sent = 0; sent < 2 * MAX_UNSENT; sent += 1000)
+		send_zeros(r, 1000);
+	assert_int_equal(closes("behind_bytes"), 1);
+	gateway_gathered(gateway);
+	stop();
+	free(wire);
+}
+
+static void
+test_gathered_ends(void **state)
+{
+	struct request *r = stream_heard();
+
+	(void)state;
+	gateway_gather(gateway);
+	send_part(r, S("first"));
+	send_part(r, S("second"));
+	r->ops->finish(r);
+	assert_there(S("first"));
+	gateway_gathered(gateway);
+	assert_heard(S("second"));
+	assert_closed();
+	assert_int_equal(api.drained, 0);
+	assert_int_equal(api.abandoned, 0);
+	stop();
+}
+
+/* The end of a stream can come from within api_drained(). */
+static void
+test_gathered_drained_ends(void **state)
+{
+	struct request *r = stream_heard();
+
+	(void)state;
+	api.finish_drained = true;
+	gateway_gather(gateway);
+	send_part(r, S("first"));
+	send_part(r, S("second"));
+	gateway_gathered(gateway);
+	assert_heard(S("firstsecond"));
+	assert_closed();
+	stop();
+}
+
+static void
+test_gathered_gone(void **state)
+{
+	struct request *r = stream_heard();
+
+	(void)state;
+	gateway_gather(gateway);
+	send_part(r, S("first"));
+	send_part(r, S("second"));
+	(void)close(front);
+	gateway_gathered(gateway);
+	assert_int_equal(closes("reset"), 1);
+	turn();
+	assert_int_equal(api.abandoned, 1);
+	assert_int_equal(stats.connections, 0);
+	front = -1;
+	stop();
+}
+
+/* The gateway ends in the middle of one. */
+static void
+test_gathered_stopped(void **state)
+{
+	struct request *r = stream_heard();
+
+	(void)state;
+	gateway_gather(gateway);
+	send_part(r, S("first"));
+	send_part(r, S("second"));
+	stop();
+	assert_int_equal(api.abandoned, 1);
+}
+
 static void
 test_scgi_tunnel(void **state)
 {
@@ -1034,10 +1218,126 @@ test_drain(void **state)
 	}
 }
 
+/* A request behind one in hand waits for its answer. */
+static void
+test_http_pipelined(void **state)
+{
+	(void)state;
+	start(GATEWAY_HTTP, PARK);
+	say(S(HTTP_GET HTTP_GET "GET / HT"));
+	assert_int_equal(api.n, 1);
+	reply(api.requests[0], S("Status: 200 OK\r\n\r\none"));
+	assert_heard_http("HTTP/1.1 200 OK\r\n", "\r\n\r\none");
+	assert_int_equal(api.n, 2);
+	say(S("TP/1.1\r\nHost: h\r\n\r\n"));
+	assert_int_equal(api.n, 2);
+	reply(api.requests[1],
+	    S("Status: 304 Not Modified\r\n"
+	      "Content-Length: 0\r\n\r\n"));
+	assert_heard_http("HTTP/1.1 304 Not Modified\r\n", "GMT\r\n\r\n");
+	assert_int_equal(api.n, 3);
+	reply(api.requests[2], S("Status: 200 OK\r\n\r\n"));
+	assert_heard_http("HTTP/1.1 200 OK\r\n", "Content-Length: 0\r\n\r\n");
+	assert_int_equal(api.abandoned, 0);
+	stop();
+}
+
+/* What is behind it is not read, and who goes is noticed all the same. */
+static void
+test_http_gone_unread(void **state)
+{
+	static char more[200000];
+
+	(void)state;
+	start(GATEWAY_HTTP, PARK);
+	say(S(HTTP_GET "x"));
+	assert_int_equal(api.n, 1);
+	while (send(front, more, sizeof(more), MSG_NOSIGNAL) > 0)
+		turn();
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(api.abandoned, 0);
+	assert_int_equal(shutdown(front, SHUT_RDWR), 0);
+	turn();
+	assert_int_equal(api.abandoned, 1);
+	assert_int_equal(closes("gone"), 1);
+	stop();
+}
+
+/* A stream's parts are chunks, and an empty one is not the last. */
+static void
+test_http_stream(void **state)
+{
+	struct request *r;
+
+	(void)state;
+	start(GATEWAY_HTTP, STREAM);
+	say(S(HTTP_GET HTTP_GET));
+	r = api.requests[0];
+	assert_heard_http(
+	    "HTTP/1.1 200\r\n", "Transfer-Encoding: chunked\r\n\r\n");
+	send_part(r, S("one"));
+	send_part(r, S(""));
+	assert_heard(S("3\r\none\r\n"));
+	r->ops->finish(r);
+	assert_int_equal(api.n, 1); /* it goes on in a turn of its own */
+	assert_heard_http("0\r\n\r\nHTTP/1.1 200\r\n", "chunked\r\n\r\n");
+	assert_int_equal(api.n, 2);
+	stop();
+}
+
+/* Of HEAD a stream is its head, and the api hears that nobody listens. */
+static void
+test_http_stream_head(void **state)
+{
+	(void)state;
+	start(GATEWAY_HTTP, STREAM);
+	say(S("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"));
+	assert_heard_http("HTTP/1.1 200\r\n", "chunked\r\n\r\n");
+	assert_int_equal(api.abandoned, 1);
+	assert_closed();
+	stop();
+}
+
+static void
+test_http_tunnel(void **state)
+{
+	(void)state;
+	start(GATEWAY_HTTP, TUNNEL);
+	say(S("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
+	      "Connection: Upgrade\r\n\r\nearly"));
+	assert_true(api.upgrade);
+	assert_heard_http("HTTP/1.1 101\r\n", "\r\n\r\nearly");
+	say(S(HTTP_GET));
+	assert_heard(S(HTTP_GET));
+	say(S("!"));
+	assert_heard(S("!"));
+	assert_closed();
+	stop();
+}
+
+/* HEAD is answered as GET is, but opens no tunnel. */
+static void
+test_http_head_no_tunnel(void **state)
+{
+	(void)state;
+	start(GATEWAY_HTTP, PARK);
+	say(S("HEAD / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
+	      "Connection: Upgrade\r\n\r\n"));
+	assert_int_equal(api.n, 1);
+	assert_false(api.requests[0]->upgrade);
+	stop();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_http_pipelined),
+		cmocka_unit_test(test_http_gone_unread),
+		cmocka_unit_test(test_http_stream),
+		cmocka_unit_test(test_http_stream_head),
+		cmocka_unit_test(test_http_tunnel),
+		cmocka_unit_test(test_http_head_no_tunnel),
 		cmocka_unit_test(test_scgi_stream),
 		cmocka_unit_test(test_fcgi_stream),
 		cmocka_unit_test(test_backlog_is_whole),
@@ -1052,6 +1352,13 @@ main(void)
 		cmocka_unit_test(test_drained_ends_all),
 		cmocka_unit_test(test_drained_streams_only),
 		cmocka_unit_test(test_many_parts_in_a_write),
+		cmocka_unit_test(test_gathered),
+		cmocka_unit_test(test_gathered_much),
+		cmocka_unit_test(test_gathered_stuck),
+		cmocka_unit_test(test_gathered_ends),
+		cmocka_unit_test(test_gathered_drained_ends),
+		cmocka_unit_test(test_gathered_gone),
+		cmocka_unit_test(test_gathered_stopped),
 		cmocka_unit_test(test_scgi_tunnel),
 		cmocka_unit_test(test_scgi_tunnel_gone),
 		cmocka_unit_test(test_scgi_more),

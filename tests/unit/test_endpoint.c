@@ -406,6 +406,11 @@ test_builtin(void **state)
 	assert_value(w, COMPLEX_TAG, "5");
 	assert_value(w, COMPLEX_TIME, NULL);
 	assert_value(w, COMPLEX_ORIGIN, "*");
+	/* Caddy sends all three. */
+	request(w, "DOCUMENT_URI", "", "SCRIPT_NAME", "", "PATH_INFO",
+	    "/bitrix/pub/", NULL);
+	ep = resolve(w);
+	assert_int_equal(ep->settings.role, ROLE_PUBLISHER);
 	request(w, "DOCUMENT_URI", "/bitrix/pub/", NULL);
 	ep = resolve(w);
 	assert_int_equal(ep->settings.role, ROLE_PUBLISHER);
