@@ -7,6 +7,7 @@ responder answers with those very bytes.
 """
 import contextlib
 import os
+import random
 import resource
 import shutil
 import signal
@@ -48,9 +49,13 @@ def named(request):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that no client is given meanwhile: those get ports from 32768 on."""
+    while True:
+        port = random.randrange(15000, 32768)
+        with socket.socket() as s:
+            with contextlib.suppress(OSError):
+                s.bind(("127.0.0.1", port))
+                return port
 
 
 def fcgi_ends(data, kind):
