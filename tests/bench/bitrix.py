@@ -16,7 +16,14 @@ from templates import (
     body,
     http_get,
 )
-from turns import CHANNELS, CONNECTIONS, in_turns, latencies, requests_of
+from turns import (
+    CHANNELS,
+    CONNECTIONS,
+    in_turns,
+    latencies,
+    ratio_of,
+    requests_of,
+)
 
 ID_LEN = 32
 SIGNED_LEN = ID_LEN + 1 + 40
@@ -138,7 +145,7 @@ def bench_publish(rig, size, report):
     rig.stop_daemon()
     rates = {name: median(runs, "rate") for name, runs in results.items()}
     for name in "text", "protobuf":
-        ratio = rates[name] / rates["push-stream"]
+        ratio = ratio_of(results, name, "push-stream")
         report.row(
             f"bitrix-publish: 1 KiB, version 4, {name} / push-stream, "
             "requests/s",
@@ -172,7 +179,7 @@ def bench_channels(rig, size, report):
     results, cpu = in_turns(rig, size, "bitrix-channels", sides)
     rig.stop_daemon()
     one, many = (1e6 / median(results[n], "rate") for n in sides)
-    ratio = many / (one * MANY)
+    ratio = ratio_of(results, *sides) / MANY
     report.row(
         f"bitrix-channels: one publish of 1 KiB to {MANY} channels / {MANY} "
         "publishes, us",

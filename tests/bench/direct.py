@@ -11,7 +11,7 @@ from streams import (
     text,
     ws_frame,
 )
-from turns import in_turns, latencies, requests_of
+from turns import in_turns, latencies, ratio_of, requests_of
 
 
 def at(rig, port, request):
@@ -49,7 +49,7 @@ def bench_publish(rig, size, report):
     }
     for name in list(sides)[1:]:
         what, least, bar = bars[name]
-        ratio = rates["direct"] / rates[name]
+        ratio = ratio_of(results, "direct", name)
         report.row(
             "http-publish: 1 KiB, 64 connections, sync=full, straight / "
             f"{what}, requests/s",
@@ -110,7 +110,7 @@ def bench_ws(rig, size, report):
     rates = {name: median(runs, "rate") for name, runs in results.items()}
     bars = {"caster": 0.9, "Nchan": 1.2}
     for name in list(sides)[1:]:
-        ratio = rates["Holdfast"] / rates[name]
+        ratio = ratio_of(results, "Holdfast", name)
         report.row(
             f"http-ws: {TEXT_LEN} B to {size.streams:,} WebSockets on the "
             f"HTTP listener / from {name}, deliveries/s",

@@ -14,6 +14,7 @@ from rig import (
     unix_connect,
 )
 from templates import body
+from turns import in_order, ratio_of
 
 TEXT_LEN = 100
 PUBLISHERS = 64
@@ -100,7 +101,7 @@ def cast_in_turns(rig, size, kind, hop, casters):
         rig.tell(listeners[name], "open")
     rig.wait_status("subscribers", size.streams)
     for turn in range(size.stream_rounds + 1):
-        for name, (_, pids, cast) in casters.items():
+        for name, (_, pids, cast) in in_order(casters, turn):
             pids = dict(pids, listen=listeners[name].pid)
             counted = cpu if turn > 0 else Cpu()
             with counted.span(name, pids):
@@ -146,7 +147,7 @@ def bench_hop(rig, size, report, kind, hop, caster):
     }
     results, cpu = cast_in_turns(rig, size, kind, hop, sides)
     ours, base = (median(results[s], "rate") for s in sides)
-    ratio = ours / base
+    ratio = ratio_of(results, *sides)
     report.row(
         f"{kind}: {TEXT_LEN} B to {size.streams:,} {NAMES[kind]}s {through}, "
         "deliveries/s",

@@ -1,10 +1,26 @@
 """Sides that send requests in turns, so that what else the machine does
-touches them alike."""
+touches them alike.
+
+Sides are compared round by round: what changes in the course of a run, a
+channel that is full or a disk that gets slow, then changes both.  Every second
+round goes backwards, so that none is always the first."""
+import statistics
+
 from report import median, say
 from rig import Cpu
 
 CONNECTIONS = 64
 CHANNELS = 1000
+
+
+def in_order(sides, turn):
+    return list(sides.items())[:: -1 if turn % 2 else 1]
+
+
+def ratio_of(results, ours, base):
+    """How many times as fast: the median of the rounds' ratios."""
+    pairs = zip(results[ours], results[base])
+    return statistics.median(a["rate"] / b["rate"] for a, b in pairs)
 
 
 def in_turns(rig, size, bench, sides):
@@ -15,7 +31,7 @@ def in_turns(rig, size, bench, sides):
     for args, _ in sides.values():
         rig.load(*args, *common, "-s", 0, "-n", size.warm)
     for turn in range(size.rounds):
-        for name, (args, pids) in sides.items():
+        for name, (args, pids) in in_order(sides, turn):
             with cpu.span(name, pids):
                 result = rig.load(*args, *common, "-s", turn + 1, *size.span)
             cpu.add(name, "load", result["cpu_s"])
