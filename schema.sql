@@ -3,10 +3,11 @@
 -- message is the log itself, appended in cursor order; nothing is stored
 -- anywhere else before its commit is acknowledged.  member and channel are
 -- indexes over it, brought up to date in sorted batches (state.indexed says
--- how far); at start the log's tail beyond that point is read again.
+-- how far); at start the log's tail beyond that point is read again.  The
+-- message that is one too many for a channel says so itself, in `floors`.
 
 PRAGMA application_id = 0x486f6c64;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 -- One row: what belongs to the log as a whole.
 CREATE TABLE state (
@@ -31,7 +32,8 @@ CREATE TABLE message (
 	body		BLOB NOT NULL,
 	early		INTEGER NOT NULL DEFAULT 1,	-- it expires before one that came before it
 	shared		INTEGER NOT NULL DEFAULT 0,	-- its channels have it under this row's cursor
-	extra		BLOB			-- what a dialect keeps beside the body; NULL: nothing
+	extra		BLOB,			-- what a dialect keeps beside the body; NULL: nothing
+	floors		BLOB			-- NULL, or as many times 8 bytes as members: see channel.floor
 );
 -- Most messages expire in the order in which they came, and the log is that
 -- order; only the others need an index.
@@ -55,5 +57,6 @@ CREATE TABLE channel (
 	last_id		INTEGER NOT NULL,	-- perhaps older than the log's tail
 	last_cursor	INTEGER NOT NULL,	-- the same
 	indexed		INTEGER NOT NULL,	-- up to here messages are in member, or gone
-	stored		INTEGER NOT NULL	-- rows in member
+	stored		INTEGER NOT NULL,	-- rows in member
+	floor		INTEGER NOT NULL DEFAULT 0	-- what is up to here is beyond the channel's cap: nobody sees it
 );

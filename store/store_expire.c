@@ -11,7 +11,10 @@
  * yet, or just got them: such a message goes in one piece, with its entries in
  * the tails, so that memory and disk agree after a kill as well.
  *
- * What was gathered may have gone meanwhile: trimmed, or its channel dropped.
+ * What caps have hidden (store_trim.c) goes with the same rounds; it counts as
+ * gone since it was hidden.
+ *
+ * What was gathered may have gone meanwhile: its channel was dropped, say.
  * That is nothing to a slice, which counts only what it deletes.  After a kill
  * a round is gathered anew, and finds some of its work done.
  */
@@ -32,10 +35,27 @@ sq_expiry_release(struct sq_expiry *x)
 {
 	free(x->items);
 	free(x->rows);
+	free(x->chans.at);
 	sq_expiry_init(x);
 }
 
 /* --- gathering --------------------------------------------------------- */
+
+/* Room for a row with n members. */
+static int
+gather_fit(struct sq_expiry *x, size_t n)
+{
+	void *items = x->items, *rows = x->rows;
+	int err = array_fit(
+	    &items, &x->items_room, x->n_items + n, sizeof(*x->items));
+
+	x->items = items;
+	if (err == 0)
+		err = array_fit(
+		    &rows, &x->rows_room, x->n_rows + 1, sizeof(*x->rows));
+	x->rows = rows;
+	return err;
+}
 
 /* The row the statement stands on: expires, cursor, members, shared. */
 static int
@@ -46,15 +66,8 @@ gather_row(struct sq *sq, struct sq_expiry *x, sqlite3_stmt *st)
 	bool shared = stmt_u64(st, 3) != 0;
 	bool young = row > sq->state.indexed;
 	size_t n = young ? 0 : members.len / MEMBER_BYTES;
-	void *items = x->items, *rows = x->rows;
-	int err = array_fit(
-	    &items, &x->items_room, x->n_items + n, sizeof(*x->items));
+	int err = gather_fit(x, n);
 
-	x->items = items;
-	if (err == 0)
-		err = array_fit(
-		    &rows, &x->rows_room, x->n_rows + 1, sizeof(*x->rows));
-	x->rows = rows;
 	if (err != 0)
 		return err;
 	for (size_t i = 0; i < n; i++) {
@@ -67,7 +80,7 @@ gather_row(struct sq *sq, struct sq_expiry *x, sqlite3_stmt *st)
 		it->cursor = row_cursor(row, shared, i);
 		it->bucket = bucket_of(sq, it->cursor);
 	}
-	x->rows[x->n_rows++] = (struct expired_row){ row, young };
+	x->rows[x->n_rows++] = (struct expired_row){ row, young, false };
 	return 0;
 }
 
@@ -140,7 +153,101 @@ gather_oldest(struct sq *sq, struct sq_expiry *x, size_t room)
 	code = stmt_end(st, err == 0 && !lives ? code : SQLITE_DONE);
 	if (code != SQLITE_OK)
 		return sq_error(sq, code, "look for expired messages");
-	if (n < room || lives) {
+	if (n < room || lives)
+		x->phase = EXPIRY_TRIMMED;
+	return err;
+}
+
+/* The row of member the statement stands on: cursor, id, place. */
+static int
+gather_member(
+    struct sq_expiry *x, uint64_t bucket, uint64_t channel, sqlite3_stmt *st)
+{
+	uint64_t cursor = stmt_u64(st, 0);
+	uint64_t row = cursor - stmt_u64(st, 2);
+	int err = gather_fit(x, 1);
+
+	if (err != 0)
+		return err;
+	x->items[x->n_items++] = (struct expired){ bucket, channel, cursor };
+	x->rows[x->n_rows++] = (struct expired_row){ row, false, true };
+	x->chan_after = cursor;
+	return 0;
+}
+
+/* What is hidden in a channel: as much as there is room for. */
+static int
+gather_hidden(
+    struct sq *sq, struct sq_expiry *x, const struct chan *c, size_t *room)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_UP];
+	size_t i = bucket_index(sq, c->oldest_bucket);
+	size_t end = bucket_index(sq, cursor_time(c->floor)) + 1;
+	bool hidden = true;
+	int err = 0, code;
+
+	for (end = MIN_OF(end, sq->buckets.count); err == 0 && i < end; i++) {
+		STMT_BIND(st, sq->buckets.at[i], c->number, x->chan_after);
+		code = SQLITE_DONE;
+		while (err == 0 && hidden && *room != 0 &&
+		    (code = sqlite3_step(st)) == SQLITE_ROW) {
+			hidden = stmt_u64(st, 0) <= c->floor;
+			if (!hidden)
+				break;
+			err =
+			    gather_member(x, sq->buckets.at[i], c->number, st);
+			--*room;
+		}
+		code = stmt_end(st, code);
+		if (code != SQLITE_OK)
+			return sq_error(sq, code, "look for trimmed messages");
+	}
+	return err;
+}
+
+/* The lists that have come together since the last round. */
+static int
+gather_lists(struct sq *sq, struct sq_expiry *x)
+{
+	struct numbers done = x->chans;
+	int err = 0;
+
+	while (err == 0 && sq->trims.rows.count != 0) {
+		err = gather_fit(x, 0);
+		if (err == 0)
+			x->rows[x->n_rows++] = (struct expired_row){
+				sq->trims.rows.at[--sq->trims.rows.count],
+				false, true
+			};
+	}
+	if (err != 0 || x->chans_at < x->chans.count)
+		return err;
+	done.count = 0;
+	x->chans = sq->trims.chans;
+	x->chans_at = 0;
+	sq->trims.chans = done;
+	return 0;
+}
+
+static int
+gather_trimmed(struct sq *sq, struct sq_expiry *x, size_t room)
+{
+	int err = gather_lists(sq, x);
+
+	while (err == 0 && room != 0 && x->chans_at < x->chans.count) {
+		struct chan *c = sq_chan(sq, x->chans.at[x->chans_at]);
+
+		if (c != NULL)
+			err = gather_hidden(sq, x, c, &room);
+		if (err != 0 || room == 0)
+			break; /* perhaps it has more */
+		if (c != NULL)
+			c->trimmed = false;
+		x->chans_at++;
+		x->chan_after = 0;
+		room--;
+	}
+	if (err == 0 && x->chans_at == x->chans.count) {
 		x->clean_s = x->now_s;
 		x->phase = EXPIRY_DELETE;
 	}
@@ -150,9 +257,14 @@ gather_oldest(struct sq *sq, struct sq_expiry *x, size_t room)
 static int
 gather_slice(struct sq *sq, struct sq_expiry *x, size_t room)
 {
-	int err = x->phase == EXPIRY_EARLY ? gather_early(sq, x, room)
-					   : gather_oldest(sq, x, room);
+	int err;
 
+	if (x->phase == EXPIRY_EARLY)
+		err = gather_early(sq, x, room);
+	else if (x->phase == EXPIRY_OLDEST)
+		err = gather_oldest(sq, x, room);
+	else
+		err = gather_trimmed(sq, x, room);
 	if (err != 0)
 		return err;
 	if (x->phase != EXPIRY_DELETE && x->n_items + x->n_rows < ROUND_MEMBERS)
@@ -188,7 +300,7 @@ expire_from_tail(struct sq *sq, struct chan *c, uint64_t cursor)
 		return err;
 	sq->removals.at[sq->removals.count++] = (struct removal){ c, cursor };
 	ch = sq_change(sq, c);
-	ch->collected++;
+	ch->collected += cursor > c->floor;
 	/* The message that told the channel's last id goes: its row has to
 	 * tell it from here on. */
 	ch->row = true;
@@ -216,7 +328,8 @@ expire_member(struct sq *sq, uint64_t channel, uint64_t cursor)
 		return 0;
 	ch = sq_change(sq, c);
 	ch->stored--;
-	ch->collected++;
+	ch->over -= cursor <= c->floor;
+	ch->collected += cursor > c->floor;
 	ch->row = true;
 	return 0;
 }
@@ -258,12 +371,15 @@ expire_row(struct sq *sq, const struct expired_row *r)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MESSAGE_DELETE];
 	int err, code;
+	bool gone;
 
 	if (r->young) {
 		err = expire_young(sq, r->row);
 		if (err != 0)
 			return err;
 	}
+	if (r->trimmed)
+		return sq_delete_single(sq, r->row, &gone);
 	STMT_BIND(st, r->row);
 	code = stmt_run(st);
 	return code == SQLITE_OK ? 0 : sq_error(sq, code, "expire a message");
@@ -328,6 +444,43 @@ expire_slice(
 	return 1;
 }
 
+static int
+round_slice(
+    struct sq *sq, struct sq_expiry *x, size_t room, struct store_op **out)
+{
+	if (x->phase != EXPIRY_DELETE)
+		return gather_slice(sq, x, room * GATHER_FACTOR);
+	return expire_slice(sq, x, room, out);
+}
+
+static bool
+trim_due(const struct sq *sq)
+{
+	return sq->trims.chans.count != 0 || sq->trims.rows.count != 0 ||
+	    sq->expiry.chans_at < sq->expiry.chans.count;
+}
+
+int
+sq_trim_all(struct sq *sq)
+{
+	struct sq_expiry *x = &sq->expiry;
+	int done = 0;
+
+	while (done >= 0) {
+		struct store_op *out = NULL;
+
+		if (x->phase == EXPIRY_IDLE) {
+			if (!trim_due(sq))
+				return 0;
+			x->phase = EXPIRY_TRIMMED;
+			x->n_items = x->n_rows = 0;
+		}
+		done = round_slice(sq, x, ROUND_MEMBERS, &out);
+		store_op_free(&out);
+	}
+	return done;
+}
+
 int
 sq_expire(struct sq *sq, int64_t now_s, struct store_op **out)
 {
@@ -346,7 +499,5 @@ sq_expire(struct sq *sq, int64_t now_s, struct store_op **out)
 	 * would grow forever under large groups. */
 	room = MAX_OF(SLICE_MEMBERS, 4 * (sq->state.published - x->published));
 	x->published = sq->state.published;
-	if (x->phase != EXPIRY_DELETE)
-		return gather_slice(sq, x, room * GATHER_FACTOR);
-	return expire_slice(sq, x, room, out);
+	return round_slice(sq, x, room, out);
 }

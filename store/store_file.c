@@ -265,7 +265,10 @@ sq_free(struct sq *sq)
 	free(sq->tailed.at);
 	free(sq->round.at);
 	free(sq->buckets.at);
+	free(sq->trims.chans.at);
+	free(sq->trims.rows.at);
 	free(sq->members);
+	free(sq->floors);
 	free(sq->path);
 	free(sq);
 }
@@ -332,6 +335,11 @@ sq_close(void **be)
 	*be = NULL;
 	now_s = sq->wall(sq->wall_arg);
 	if (sq->loaded && !sq->failed && sq_index_all(sq) == 0) {
+		if (sq_trim_all(sq) != 0)
+			log_at(LOG_NOTICE,
+			    "database %s: what channels had "
+			    "beyond their cap is deleted later",
+			    sq->path);
 		sq_settle(sq, now_s);
 		code = sqlite3_wal_checkpoint_v2(
 		    sq->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);

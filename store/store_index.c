@@ -65,6 +65,20 @@ round_begin(struct sq *sq)
 	return 0;
 }
 
+/* It is read no more: no row for it. */
+static int
+index_hidden(struct sq *sq, struct change *ch, const struct tail_entry *e)
+{
+	int err = sq_trim_entry(sq, e);
+
+	if (err != 0)
+		return err;
+	ch->indexed = e->cursor;
+	ch->row = true;
+	ch->taken++;
+	return 0;
+}
+
 static int
 index_entry(struct sq *sq, struct change *ch, const struct tail_entry *e)
 {
@@ -107,7 +121,9 @@ index_channel(struct sq *sq, uint64_t number, size_t *room)
 		if (*room == 0)
 			return 1;
 		(*room)--;
-		err = index_entry(sq, ch, tail_at(&c->tail, ch->taken));
+		err = ch->taken < ch->hidden
+		    ? index_hidden(sq, ch, tail_at(&c->tail, ch->taken))
+		    : index_entry(sq, ch, tail_at(&c->tail, ch->taken));
 		if (err != 0)
 			return err;
 	}

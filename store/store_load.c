@@ -47,8 +47,8 @@ load_chan(struct sq *sq, uint64_t number)
 
 /* One channel's share of a row that no round has reached. */
 static int
-load_member(
-    struct sq *sq, uint64_t row, uint64_t cursor, const unsigned char *member)
+load_member(struct sq *sq, uint64_t row, uint64_t cursor,
+    const unsigned char *member, const unsigned char *floor)
 {
 	uint64_t number, id;
 	struct chan *c;
@@ -62,6 +62,9 @@ load_member(
 	*tail_at(&c->tail, c->tail.count) =
 	    (struct tail_entry){ cursor, id, (uint32_t)(cursor - row) };
 	tail_grow(&c->tail, 1);
+	/* It cannot have hidden itself: then the row is damaged. */
+	if (floor != NULL && row_get_floor(floor) < cursor)
+		c->floor = MAX_OF(c->floor, row_get_floor(floor));
 	return 0;
 }
 
@@ -69,16 +72,20 @@ static int
 load_row(struct sq *sq, sqlite3_stmt *st)
 {
 	uint64_t row = stmt_u64(st, 0);
-	struct slice members = stmt_blob(st, 1);
+	struct slice members = stmt_blob(st, 1), floors = stmt_blob(st, 4);
 	bool shared = stmt_u64(st, 3) != 0;
 	uint32_t n = (uint32_t)(members.len / MEMBER_BYTES);
+	bool trimmed = n != 0 && floors.len / FLOOR_BYTES == n;
 	int err = 0;
 
 	sq->state.loose[1] += n;
 	sq->state.horizon = MAX_OF(sq->state.horizon, stmt_u64(st, 2));
 	for (uint32_t i = 0; i < n && err == 0; i++)
 		err = load_member(sq, row, row_cursor(row, shared, i),
-		    (const unsigned char *)members.ptr + i * MEMBER_BYTES);
+		    (const unsigned char *)members.ptr + i * MEMBER_BYTES,
+		    trimmed
+			? (const unsigned char *)floors.ptr + i * FLOOR_BYTES
+			: NULL);
 	return err;
 }
 
@@ -123,6 +130,7 @@ load_channel(struct sq *sq, sqlite3_stmt *st, store_channel_f *each, void *arg)
 	struct chan *c = load_chan(sq, stmt_u64(st, 0));
 	const struct tail_entry *newest;
 	struct store_channel told;
+	int err;
 
 	if (c == NULL)
 		return ERR_NOMEM;
@@ -131,6 +139,7 @@ load_channel(struct sq *sq, sqlite3_stmt *st, store_channel_f *each, void *arg)
 	c->last_cursor = stmt_u64(st, 3);
 	c->indexed = stmt_u64(st, 4);
 	c->stored = (uint32_t)stmt_u64(st, 5);
+	c->floor = MAX_OF(c->floor, stmt_u64(st, 6));
 	tail_shift(&c->tail, tail_after(&c->tail, c->indexed));
 	if (c->tail.count != 0) {
 		newest = tail_at(&c->tail, c->tail.count - 1);
@@ -138,13 +147,15 @@ load_channel(struct sq *sq, sqlite3_stmt *st, store_channel_f *each, void *arg)
 		c->last_cursor = MAX_OF(c->last_cursor, newest->cursor);
 	}
 	sq->last = MAX_OF(sq->last, c->last_cursor);
-	if (each == NULL)
-		return 0;
+	err = sq_trim_loaded(sq, c);
+	if (err != 0 || each == NULL)
+		return err;
 	told.channel = c->number;
 	told.name = stmt_blob(st, 1);
 	told.last_id = c->last_id;
 	told.last_cursor = c->last_cursor;
-	told.stored = (uint64_t)c->stored + c->tail.count;
+	told.stored = (uint64_t)c->stored - c->over + c->tail.count -
+	    tail_after(&c->tail, c->floor);
 	each(arg, &told);
 	return 0;
 }
@@ -188,7 +199,8 @@ load_list(struct sq *sq, struct chan *c)
 	return err;
 }
 
-/* List the channels with a tail; those without a row are to be purged. */
+/* List the channels with a tail; those without a row are to be purged.  And
+ * those that are trimmed. */
 static int
 load_lists(struct sq *sq)
 {
@@ -199,6 +211,8 @@ load_lists(struct sq *sq)
 	     err == 0 && (c = map_walk(&sq->chans, &at)) != NULL;) {
 		if (c->tail.count != 0)
 			err = load_list(sq, c);
+		if (err == 0 && c->over != 0)
+			err = sq_trim_list(sq, c);
 	}
 	for (size_t i = 0; i < sq->n_dropped; i++)
 		(void)map_remove(&sq->chans, sq->dropped[i]->number);

@@ -50,13 +50,14 @@ walk_up(struct sq *sq, const struct chan *c, uint64_t after, uint64_t upto,
     visit_f *visit, void *arg)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_UP];
-	size_t i =
-	    bucket_index(sq, MAX_OF(c->oldest_bucket, cursor_time(after)));
 	uint64_t last = cursor_time(MIN_OF(c->indexed, upto));
 	struct tail_entry e;
 	int did = 0, code;
+	size_t i;
 
-	for (; c->stored != 0 && did == 0 && i < sq->buckets.count &&
+	after = MAX_OF(after, c->floor);
+	i = bucket_index(sq, MAX_OF(c->oldest_bucket, cursor_time(after)));
+	for (; c->stored > c->over && did == 0 && i < sq->buckets.count &&
 	     sq->buckets.at[i] <= last;
 	     i++) {
 		STMT_BIND(st, sq->buckets.at[i], c->number, after);
@@ -84,11 +85,13 @@ walk_down(struct sq *sq, const struct chan *c, uint64_t upto, visit_f *visit,
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_DOWN];
 	size_t n = bucket_index(sq, cursor_time(upto)) + 1;
-	uint32_t left = c->stored;
+	uint32_t hidden = tail_after(&c->tail, c->floor);
+	uint32_t left = c->stored - c->over;
 	struct tail_entry e;
 	int did = 0, code;
 
-	for (uint32_t k = tail_after(&c->tail, upto); did == 0 && k > 0; k--)
+	for (uint32_t k = tail_after(&c->tail, upto); did == 0 && k > hidden;
+	     k--)
 		did = visit(arg, tail_at(&c->tail, k - 1));
 	for (n = MIN_OF(n, sq->buckets.count); left != 0 && did == 0 && n > 0;
 	     n--) {
@@ -97,6 +100,10 @@ walk_down(struct sq *sq, const struct chan *c, uint64_t upto, visit_f *visit,
 			e.cursor = stmt_u64(st, 0);
 			e.id = stmt_u64(st, 1);
 			e.place = (uint32_t)stmt_u64(st, 2);
+			if (e.cursor <= c->floor) {
+				left = 0;
+				break;
+			}
 			left -= left != 0;
 			did = visit(arg, &e);
 		}
@@ -295,10 +302,13 @@ row_message(sqlite3_stmt *st, uint64_t row, struct msg **out)
 {
 	bool shared = stmt_u64(st, 2) != 0;
 	struct slice members = stmt_blob(st, 3), id = stmt_blob(st, 4),
-		     type = stmt_blob(st, 5);
+		     type = stmt_blob(st, 5), floors = stmt_blob(st, 8);
 	struct msg *m;
 
 	*out = NULL;
+	if (row_given(st, 8) &&
+	    floors.len != members.len / MEMBER_BYTES * FLOOR_BYTES)
+		return 0;
 	if (id.len > UINT16_MAX || type.len > UINT16_MAX)
 		return 0;
 	m = msg_make(&(struct msg_parts){ .text = stmt_blob(st, 6),
@@ -308,8 +318,8 @@ row_message(sqlite3_stmt *st, uint64_t row, struct msg **out)
 	    .expires = (int64_t)stmt_u64(st, 0) });
 	if (m == NULL)
 		return ERR_NOMEM;
-	if (row_sum(row, m, shared, members.ptr, members.len) !=
-	    stmt_u64(st, 1))
+	if (row_sum(row, m, shared, members.ptr, members.len,
+		row_given(st, 8) ? floors.ptr : NULL) != stmt_u64(st, 1))
 		msg_unref(&m);
 	*out = m;
 	return 0;

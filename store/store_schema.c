@@ -24,6 +24,10 @@ static const struct schema_step steps[] = {
 	    "ALTER TABLE message ADD COLUMN shared INTEGER NOT NULL DEFAULT 0;"
 	    "ALTER TABLE message ADD COLUMN extra BLOB;"
 	    "PRAGMA user_version = 3" },
+	{ 3,
+	    "ALTER TABLE message ADD COLUMN floors BLOB;"
+	    "ALTER TABLE channel ADD COLUMN floor INTEGER NOT NULL DEFAULT 0;"
+	    "PRAGMA user_version = 4" },
 };
 
 static int

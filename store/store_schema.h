@@ -11,7 +11,7 @@
 #include <sqlite3.h>
 
 #define SCHEMA_APPLICATION 0x486f6c64 /* "Hold" */
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 
 /* SQL that takes version `from` to from + 1 (its user_version included). */
 struct schema_step {

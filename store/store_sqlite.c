@@ -20,7 +20,6 @@
 
 #define RESERVE_S 2	   /* ahead of the clock */
 #define RESERVE_TAGS 65536 /* ahead of the last cursor */
-#define TRIM_MAX 256	   /* messages per append */
 #define FIRST_ROOM 64
 
 int
@@ -88,6 +87,9 @@ sq_change(struct sq *sq, struct chan *c)
 		.indexed = c->indexed,
 		.stored = c->stored,
 		.oldest_bucket = c->oldest_bucket,
+		.floor = c->floor,
+		.over = c->over,
+		.hidden = tail_after(&c->tail, c->floor),
 	};
 	c->change = (uint32_t)sq->changes.count;
 	return ch;
@@ -257,13 +259,15 @@ static int
 sq_prepare(struct sq *sq, struct store_append *a)
 {
 	int err = sq_reserve_changes(sq, (size_t)a->n * 2);
-	void *members = sq->members;
-	size_t room = sq->members_room;
+	void *members = sq->members, *floors = sq->floors;
 
 	if (err == 0)
-		err = array_fit(&members, &room, a->n, MEMBER_BYTES);
+		err =
+		    array_fit(&members, &sq->members_room, a->n, MEMBER_BYTES);
 	sq->members = members;
-	sq->members_room = room;
+	if (err == 0)
+		err = array_fit(&floors, &sq->floors_room, a->n, FLOOR_BYTES);
+	sq->floors = floors;
 	for (uint32_t i = 0; i < a->n && err == 0; i++) {
 		const struct store_member *m = &a->members[i];
 
@@ -289,96 +293,34 @@ sq_insert(struct sq *sq, const struct store_append *a)
 	sqlite3_stmt *st = sq->st.at[STMT_MESSAGE_ADD];
 	const struct msg *m = a->msg;
 	uint64_t expires = (uint64_t)m->expires;
-	bool early = expires < sq->next.horizon;
+	bool early = expires < sq->next.horizon, trimmed = false;
 	size_t len = (size_t)a->n * MEMBER_BYTES;
 	int code;
 
-	for (uint32_t i = 0; i < a->n; i++)
-		row_put_member(sq->members + i * MEMBER_BYTES,
-		    a->members[i].channel, a->members[i].id);
+	for (uint32_t i = 0; i < a->n; i++) {
+		const struct store_member *to = &a->members[i];
+		const struct chan *c = sq_chan(sq, to->channel);
+
+		row_put_member(
+		    sq->members + i * MEMBER_BYTES, to->channel, to->id);
+		row_put_floor(sq->floors + i * FLOOR_BYTES,
+		    sq->changes.at[c->change - 1].floor);
+		trimmed = trimmed || to->trimmed != 0;
+	}
 	sq->next.horizon = MAX_OF(sq->next.horizon, expires);
 	STMT_BIND(st, a->cursor, expires, early,
-	    row_sum(a->cursor, m, a->shared, sq->members, len), a->shared);
+	    row_sum(a->cursor, m, a->shared, sq->members, len,
+		trimmed ? sq->floors : NULL),
+	    a->shared);
 	(void)sqlite3_bind_blob(st, 6, sq->members, (int)len, SQLITE_STATIC);
 	bind_given(st, 7, m->has_event_id, msg_event_id(m));
 	bind_given(st, 8, m->has_event_type, msg_event_type(m));
 	bind_given(st, 9, true, msg_text(m));
 	bind_given(st, 10, m->extra_len != 0, msg_extra(m));
+	bind_given(st, 11, trimmed,
+	    (struct slice){ (char *)sq->floors, (size_t)a->n * FLOOR_BYTES });
 	code = stmt_run(st);
 	return code == SQLITE_OK ? 0 : sq_error(sq, code, "add a message");
-}
-
-/* The oldest row of member goes. */
-static int
-sq_trim_member(struct sq *sq, struct change *ch)
-{
-	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_FIRST];
-	uint64_t channel = ch->c->number, cursor, row;
-	int code = SQLITE_DONE;
-	bool gone;
-
-	for (size_t i = bucket_index(sq, ch->oldest_bucket);
-	     i < sq->buckets.count; i++) {
-		ch->oldest_bucket = sq->buckets.at[i];
-		STMT_BIND(st, ch->oldest_bucket, channel);
-		code = sqlite3_step(st);
-		if (code != SQLITE_DONE)
-			break;
-		(void)sqlite3_reset(st);
-	}
-	cursor = code == SQLITE_ROW ? stmt_u64(st, 0) : 0;
-	row = code == SQLITE_ROW ? cursor - stmt_u64(st, 1) : 0;
-	/* That none is left though some are counted means a damaged file. */
-	code = stmt_end(st, code == SQLITE_DONE ? SQLITE_CORRUPT : code);
-	if (code == SQLITE_OK) {
-		st = sq->st.at[STMT_MEMBER_DELETE];
-		STMT_BIND(st, ch->oldest_bucket, channel, cursor);
-		code = stmt_run(st);
-	}
-	if (code != SQLITE_OK)
-		return sq_error(sq, code, "trim a channel");
-	ch->stored--;
-	ch->row = true;
-	return sq_delete_single(sq, row, &gone);
-}
-
-/* The oldest entry of the tail goes. */
-static int
-sq_trim_tail(struct sq *sq, struct change *ch)
-{
-	struct tail_entry *e = tail_at(&ch->c->tail, ch->taken);
-	bool gone;
-	int err = sq_delete_single(sq, e->cursor - e->place, &gone);
-
-	if (err != 0)
-		return err;
-	if (!gone) {
-		/* Its row stays for other channels: after a restart it must
-		 * not count as this channel's again. */
-		ch->indexed = e->cursor;
-		ch->row = true;
-	}
-	ch->taken++;
-	return 0;
-}
-
-static int
-sq_trim(struct sq *sq, struct change *ch, struct store_member *m)
-{
-	int err = 0;
-
-	if (m->cap == 0)
-		return 0;
-	while (err == 0 && m->trimmed < TRIM_MAX &&
-	    ch->stored + ch->c->tail.count + ch->added - ch->taken > m->cap) {
-		if (ch->stored != 0)
-			err = sq_trim_member(sq, ch);
-		else
-			err = sq_trim_tail(sq, ch);
-		m->trimmed++;
-	}
-	sq->trimmed += m->trimmed;
-	return err;
 }
 
 static int
@@ -426,13 +368,12 @@ sq_append(void *be, struct store_append *a, int64_t now_s)
 	sq->last = a->cursor + cursors - 1;
 	sq->append_s = now_s;
 	sq->next.published += a->n;
-	if (a->keep) {
-		sq->next.loose[1] += a->n;
-		err = sq_insert(sq, a);
-	}
 	for (uint32_t i = 0; i < a->n && err == 0; i++)
 		err = sq_member(sq, a, i);
-	return err;
+	if (err != 0 || !a->keep)
+		return err;
+	sq->next.loose[1] += a->n;
+	return sq_insert(sq, a);
 }
 
 static int
@@ -520,7 +461,7 @@ sq_write_rows(struct sq *sq)
 		if (!ch->row || ch->dropped)
 			continue;
 		STMT_BIND(st, ch->last_id, ch->last_cursor, ch->indexed,
-		    ch->stored, ch->c->number);
+		    ch->stored, sq_trim_floor(ch), ch->c->number);
 		code = stmt_run(st);
 		if (code != SQLITE_OK)
 			return sq_error(sq, code, "write a channel");
@@ -534,10 +475,15 @@ sq_reserve_lists(struct sq *sq)
 {
 	size_t n = sq->changes.count;
 	void *tailed = sq->tailed.at, *dropped = sq->dropped;
+	void *over = sq->trims.chans.at;
 	int err = array_fit(&tailed, &sq->tailed.room,
 	    sq->tailed.count + n + sq->round.count, sizeof(uint64_t));
 
 	sq->tailed.at = tailed;
+	if (err == 0)
+		err = array_fit(&over, &sq->trims.chans.room,
+		    sq->trims.chans.count + n, sizeof(uint64_t));
+	sq->trims.chans.at = over;
 	if (err == 0)
 		err = array_fit(&dropped, &sq->dropped_room, sq->n_dropped + n,
 		    sizeof(*sq->dropped));
@@ -556,6 +502,8 @@ sq_apply_change(struct sq *sq, const struct change *ch)
 	c->indexed = ch->indexed;
 	c->stored = ch->stored;
 	c->oldest_bucket = ch->oldest_bucket;
+	c->floor = ch->floor;
+	c->over = ch->over;
 	tail_grow(&c->tail, ch->added);
 	tail_shift(&c->tail, ch->taken);
 	sq->tail_entries += ch->added;
@@ -564,9 +512,15 @@ sq_apply_change(struct sq *sq, const struct change *ch)
 		(void)map_remove(&sq->chans, c->number);
 		sq->tail_entries -= c->tail.count;
 		sq->dropped[sq->n_dropped++] = c;
-	} else if (c->tail.count != 0 && !c->listed) {
+		return;
+	}
+	if (c->tail.count != 0 && !c->listed) {
 		sq->tailed.at[sq->tailed.count++] = c->number;
 		c->listed = true;
+	}
+	if (c->over != 0 && !c->trimmed) {
+		sq->trims.chans.at[sq->trims.chans.count++] = c->number;
+		c->trimmed = true;
 	}
 }
 

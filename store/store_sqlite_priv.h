@@ -14,6 +14,7 @@
 
 #define SQ_MAGIC 0x73716c31U
 #define MEMBER_BYTES 16 /* of message.members */
+#define FLOOR_BYTES 8	/* of message.floors */
 
 /*
  * A channel that has a row.  Its kept messages are `stored` rows of member,
@@ -27,8 +28,11 @@ struct chan {
 	struct tail tail;
 	uint32_t stored;
 	uint64_t oldest_bucket; /* no member row before it */
+	uint64_t floor;		/* what is up to here is hidden: trimmed */
+	uint32_t over;		/* hidden ones of `stored` */
 	uint32_t change;	/* 1-based, in the group's changes */
 	bool listed;		/* in a list of channels with a tail */
+	bool trimmed;		/* in a list of channels with `over` */
 	bool has_row;		/* false only while the log is loaded */
 };
 
@@ -40,6 +44,9 @@ struct change {
 	uint64_t indexed;
 	uint32_t stored;
 	uint64_t oldest_bucket;
+	uint64_t floor;
+	uint32_t over;
+	uint32_t hidden;    /* entries at the tail's front up to floor */
 	uint32_t added;	    /* entries written behind the tail */
 	uint32_t taken;	    /* entries to go from its front */
 	uint32_t collected; /* expired */
@@ -85,6 +92,12 @@ struct sq_state {
 	size_t round_at; /* next of `round` to be indexed */
 };
 
+/* What caps have hidden and no round of store_expire.c has seen yet. */
+struct trims {
+	struct numbers chans; /* those with `over` */
+	struct numbers rows;  /* messages whose entry is gone */
+};
+
 /* A row of member to delete; see store_expire.c. */
 struct expired {
 	uint64_t bucket, channel, cursor;
@@ -92,20 +105,25 @@ struct expired {
 
 struct expired_row {
 	uint64_t row;
-	bool young; /* not indexed when it was gathered */
+	bool young;   /* not indexed when it was gathered */
+	bool trimmed; /* it stays while other channels have it */
 };
 
 struct sq_expiry {
 	enum {
 		EXPIRY_IDLE,
-		EXPIRY_EARLY,  /* gathering those in the index, */
-		EXPIRY_OLDEST, /* and the log's beginning */
+		EXPIRY_EARLY,	/* gathering those in the index, */
+		EXPIRY_OLDEST,	/* and the log's beginning, */
+		EXPIRY_TRIMMED, /* and what caps have hidden */
 		EXPIRY_DELETE
 	} phase;
 	int64_t now_s;		     /* of the round */
 	int64_t clean_s;	     /* nothing was left at that second */
 	uint64_t published;	     /* at the last slice */
 	uint64_t after_s, after_row; /* gathered up to here */
+	struct numbers chans;	     /* with `over`; gathered are */
+	size_t chans_at;	     /* those before this one, */
+	uint64_t chan_after;	     /* and of this one so much */
 	struct expired *items;
 	size_t n_items, items_room, items_at;
 	struct expired_row *rows;
@@ -144,9 +162,12 @@ struct sq {
 	struct changes changes;
 	struct removals removals;
 	uint64_t trimmed;
+	struct trims trims;
 	bool reserve;		/* asked for */
 	unsigned char *members; /* scratch: a row's members */
 	size_t members_room;
+	unsigned char *floors; /* and their floors */
+	size_t floors_room;
 
 	/* upkeep */
 	size_t upkeep_at;    /* whose turn it is */
@@ -179,13 +200,15 @@ size_t bucket_index(const struct sq *sq, uint64_t time_s);
 int buckets_load(struct sq *sq) MUST_CHECK;
 int buckets_round(struct sq *sq) MUST_CHECK;
 
-/* store_row.c: message.members and message.sum */
+/* store_row.c: message.members, message.floors (NULL: none) and message.sum */
+void row_put_floor(unsigned char *at, uint64_t floor);
+uint64_t row_get_floor(const unsigned char *at);
 void row_put_member(unsigned char *at, uint64_t channel, uint64_t id);
 void row_get_member(const unsigned char *at, uint64_t *channel, uint64_t *id);
 /* Of the member at that place of members. */
 uint64_t row_cursor(uint64_t row, bool shared, size_t place);
 uint32_t row_sum(uint64_t row, const struct msg *m, bool shared,
-    const void *members, size_t len);
+    const void *members, size_t len, const void *floors);
 
 /* store_load.c */
 int sq_load(
@@ -197,6 +220,15 @@ int sq_read(void *be, struct store_read *r, int64_t now_s);
 /* store_expire.c */
 void sq_expiry_init(struct sq_expiry *x);
 void sq_expiry_release(struct sq_expiry *x);
+int sq_trim_all(struct sq *sq) MUST_CHECK; /* the rest, at the end */
+
+/* store_trim.c */
+int sq_trim(
+    struct sq *sq, struct change *ch, struct store_member *m) MUST_CHECK;
+int sq_trim_loaded(struct sq *sq, struct chan *c) MUST_CHECK;
+uint64_t sq_trim_floor(const struct change *ch); /* as it is written */
+int sq_trim_list(struct sq *sq, struct chan *c) MUST_CHECK;
+int sq_trim_entry(struct sq *sq, const struct tail_entry *e) MUST_CHECK;
 
 /* Upkeep, a slice at a call: > 0: something was done; 0: nothing is due. */
 typedef int sq_upkeep_f(struct sq *sq, int64_t now_s, struct store_op **out);

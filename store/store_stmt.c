@@ -19,18 +19,18 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	    " next_channel = ?, published = ?",
 	[STMT_MESSAGE_ADD] =
 	    "INSERT INTO message (cursor, expires, early, sum, shared, members,"
-	    " event_id, event_type, body, extra)"
-	    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	    " event_id, event_type, body, extra, floors)"
+	    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[STMT_MESSAGE_GET] =
 	    "SELECT expires, sum, shared, members, event_id, event_type, body,"
-	    " extra FROM message WHERE cursor = ?",
+	    " extra, floors FROM message WHERE cursor = ?",
 	/* What can be said without reading a body's pages: `early` and
 	 * `shared`, being 0 or 1, stand in the row's header. */
 	[STMT_MESSAGE_HEAD] = "SELECT expires, members, event_id, shared"
 			      " FROM message WHERE cursor = ?",
 	[STMT_MESSAGE_LAST] = "SELECT cursor, members, shared FROM message"
 			      " ORDER BY cursor DESC LIMIT 1",
-	[STMT_MESSAGE_SCAN] = "SELECT cursor, members, expires, shared"
+	[STMT_MESSAGE_SCAN] = "SELECT cursor, members, expires, shared, floors"
 			      " FROM message WHERE cursor > ? ORDER BY cursor",
 	[STMT_MESSAGE_EARLY] =
 	    "SELECT expires, cursor, members, shared FROM message"
@@ -48,9 +48,9 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	    " VALUES (?, ?, ?, ?, ?)",
 	[STMT_MEMBER_BUCKET] = "SELECT bucket FROM member WHERE bucket >= ?"
 			       " ORDER BY bucket LIMIT 1",
-	[STMT_MEMBER_FIRST] =
-	    "SELECT cursor, place FROM member"
-	    " WHERE bucket = ? AND channel = ? ORDER BY cursor LIMIT 1",
+	[STMT_MEMBER_NEXT] =
+	    "SELECT cursor FROM member"
+	    " WHERE bucket = ? AND channel = ? AND cursor > ? ORDER BY cursor",
 	[STMT_MEMBER_UP] = "SELECT cursor, id, place FROM member"
 			   " WHERE bucket = ? AND channel = ? AND cursor > ?"
 			   " ORDER BY cursor",
@@ -61,15 +61,15 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	    "DELETE FROM member"
 	    " WHERE bucket = ? AND channel = ? AND cursor = ?",
 	[STMT_CHANNEL_ALL] =
-	    "SELECT channel, name, last_id, last_cursor, indexed, stored"
-	    " FROM channel",
+	    "SELECT channel, name, last_id, last_cursor, indexed, stored,"
+	    " floor FROM channel",
 	[STMT_CHANNEL_BY_NAME] = "SELECT channel FROM channel WHERE name = ?",
 	[STMT_CHANNEL_ADD] =
 	    "INSERT INTO channel (channel, name, last_id, last_cursor,"
-	    " indexed, stored) VALUES (?, ?, 0, 0, 0, 0)",
+	    " indexed, stored, floor) VALUES (?, ?, 0, 0, 0, 0, 0)",
 	[STMT_CHANNEL_SET] =
 	    "UPDATE channel SET last_id = ?, last_cursor = ?, indexed = ?,"
-	    " stored = ? WHERE channel = ?",
+	    " stored = ?, floor = ? WHERE channel = ?",
 	[STMT_CHANNEL_DELETE] = "DELETE FROM channel WHERE channel = ?",
 };
 

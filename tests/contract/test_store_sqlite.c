@@ -472,7 +472,7 @@ test_newer(void **state)
 	assert_int_equal(env_try_open(e), ERR_VERSION);
 	assert_true(log_says("db: was written by a newer version"));
 	assert_int_equal(ask(e->path, "PRAGMA user_version"), 99);
-	(void)ask(e->path, "PRAGMA user_version = 3");
+	(void)ask(e->path, "PRAGMA user_version = 4");
 	env_open(e);
 }
 
@@ -586,33 +586,33 @@ static void
 test_migration(void **state)
 {
 	static const struct schema_step steps[] = {
-		{ 3, "CREATE TABLE two (x); PRAGMA user_version = 4" },
-		{ 4,
-		    "ALTER TABLE two ADD COLUMN y;"
-		    "PRAGMA user_version = 5" },
+		{ 4, "CREATE TABLE two (x); PRAGMA user_version = 5" },
 		{ 5,
-		    "CREATE TABLE four (x); PRAGMA user_version = 6;"
+		    "ALTER TABLE two ADD COLUMN y;"
+		    "PRAGMA user_version = 6" },
+		{ 6,
+		    "CREATE TABLE four (x); PRAGMA user_version = 7;"
 		    "INSERT INTO nowhere VALUES (1)" },
 	};
 	struct env *e = *state;
 
 	(void)env_pub(e, &(struct pub){ .channel = 1, .id = 1 });
 	env_close(e);
-	assert_int_equal(ask(e->path, "PRAGMA user_version"), 3);
-	assert_int_equal(migrate(e->path, steps, 3, 5), 0);
-	assert_int_equal(ask(e->path, "PRAGMA user_version"), 5);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 4);
+	assert_int_equal(migrate(e->path, steps, 3, 6), 0);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 6);
 	assert_int_equal(ask(e->path, "SELECT count(y) FROM two"), 0);
 	assert_int_equal(ask(e->path, "SELECT count(*) FROM message"), 1);
-	assert_int_equal(migrate(e->path, steps, 3, 6), ERR_IO);
-	assert_int_equal(ask(e->path, "PRAGMA user_version"), 5);
+	assert_int_equal(migrate(e->path, steps, 3, 7), ERR_IO);
+	assert_int_equal(ask(e->path, "PRAGMA user_version"), 6);
 	assert_int_equal(ask(e->path,
 			     "SELECT count(*) FROM sqlite_master"
 			     " WHERE name = 'four'"),
 	    0);
 	/* No step leads there. */
-	assert_int_equal(migrate(e->path, steps, 2, 6), ERR_VERSION);
-	assert_int_equal(migrate(e->path, steps, 2, 4), ERR_VERSION);
-	(void)ask(e->path, "PRAGMA user_version = 3");
+	assert_int_equal(migrate(e->path, steps, 2, 7), ERR_VERSION);
+	assert_int_equal(migrate(e->path, steps, 2, 5), ERR_VERSION);
+	(void)ask(e->path, "PRAGMA user_version = 4");
 	env_open(e);
 }
 
@@ -1159,6 +1159,12 @@ test_schema_2(void **state)
 	check_old(*state, 2);
 }
 
+static void
+test_schema_3(void **state)
+{
+	check_old(*state, 3);
+}
+
 /* Collected are those that expired, whatever the order in which they
  * came, and after a restart too. */
 static void
@@ -1219,6 +1225,7 @@ main(void)
 		TEST(test_sum_covers_all),
 		TEST(test_schema_1),
 		TEST(test_schema_2),
+		TEST(test_schema_3),
 		TEST(test_expiry_order),
 		TEST(test_failed_sync),
 		TEST(test_failed_write),
