@@ -9,10 +9,20 @@
 #include "base/clock.h"
 
 #define VALUE_MAX 65536
+#define SCRATCH_KEPT ((size_t)1 << 20) /* from turn to turn */
 
 static const char no_memory_text[] =
     "Status: 503 Service Unavailable\r\nRetry-After: 1\r\n"
     "Content-Length: 0\r\n\r\n";
+
+static void
+api_time(struct api *a)
+{
+	int64_t now_s =
+	    a->clock != NULL ? clock_log_s(a->clock) : clock_wall_s(NULL);
+
+	hub_set_time(a->hub, now_s, clock_mono_ms());
+}
 
 int
 api_new(struct hub *hub, struct stats *stats, struct layout *layout,
@@ -26,6 +36,8 @@ api_new(struct hub *hub, struct stats *stats, struct layout *layout,
 	a->stats = stats;
 	a->start_ms = hub_now_ms(hub);
 	TAILQ_INIT(&a->resting);
+	TAILQ_INIT(&a->halves);
+	TAILQ_INIT(&a->ready);
 	buf_init(&a->out, REPLY_MAX);
 	buf_init(&a->body, REPLY_MAX);
 	for (size_t i = 0; i < COMPLEX_N; i++)
@@ -33,7 +45,7 @@ api_new(struct hub *hub, struct stats *stats, struct layout *layout,
 	if (gethostname(a->hostname, sizeof(a->hostname) - 1) != 0)
 		memcpy(a->hostname, "localhost", sizeof("localhost"));
 	a->no_memory = payload_new(no_memory_text, sizeof(no_memory_text) - 1);
-	endpoints_init(&a->endpoints, &stats->renders);
+	endpoints_init(&a->endpoints, &stats->renders, &stats->limits);
 	if (a->no_memory == NULL || bitrix_new(a, &a->bitrix) != 0) {
 		api_free(&a);
 		return ERR_NOMEM;
@@ -64,6 +76,12 @@ api_free(struct api **ap)
 }
 
 void
+api_set_clock(struct api *a, struct clock_log *clock)
+{
+	a->clock = clock;
+}
+
+void
 api_set_control(struct api *a, const struct api_control_ops *ops, void *arg)
 {
 	a->control = ops;
@@ -86,11 +104,32 @@ api_layout(const struct api *a)
 	return a->layout;
 }
 
+/* What a client says may wait with it, and is counted with what comes in. */
+static bool
+wait_hold(const struct call *c, size_t text_len)
+{
+	struct request_spares *spares = c->request->spares;
+
+	if (spares == NULL)
+		return true;
+	c->api->incoming = &spares->incoming;
+	if (quota_take(c->api->incoming, text_len))
+		return true;
+	limit_hit(&c->api->stats->limits, LIMIT_max_incoming_size);
+	return false;
+}
+
 struct wait_state *
 wait_new(const struct call *c, enum wait_kind kind, struct slice note)
 {
-	struct wait_state *w = calloc(1, sizeof(*w) + note.len + c->origin.len);
+	size_t text_len = note.len + c->origin.len;
+	struct wait_state *w = NULL;
 
+	if (!wait_hold(c, text_len))
+		return NULL;
+	w = calloc(1, sizeof(*w) + text_len);
+	if (w == NULL && c->api->incoming != NULL)
+		quota_give(c->api->incoming, text_len);
 	if (w == NULL)
 		return NULL;
 	w->api = c->api;
@@ -122,6 +161,9 @@ wait_call(struct wait_state *w)
 void
 wait_free(struct wait_state **w)
 {
+	if ((*w)->api->incoming != NULL)
+		quota_give((*w)->api->incoming,
+		    (size_t)(*w)->note_len + (*w)->origin_len);
 	endpoint_unref(&(*w)->endpoint);
 	free(*w);
 	*w = NULL;
@@ -156,20 +198,61 @@ api_explain(struct api *a, struct request *r, int status, const char *explain)
 	reply_start(&reply, &a->out, status);
 	if (explain != NULL)
 		reply_field_text(&reply, "X-Nginx-PushStream-Explain", explain);
+	if (status == 503)
+		reply_text(&reply, "Retry-After: 1\r\n");
 	reply_header_only(&reply);
 	api_send(a, r, &reply);
 	a->stats->refused_requests++;
 }
 
+/* A request that never became one met a bound, or was wrong otherwise. */
+static void
+count_refusal(struct api *a, const struct request *r, int err)
+{
+	struct limits *l = &a->stats->limits;
+
+	switch (err) {
+	case ERR_TOOBIG:
+		limit_hit(l, LIMIT_client_max_body_size);
+		break;
+	case ERR_PARAMS:
+	case ERR_HEAD:
+		limit_hit(l,
+		    r->params.n == PARAMS_MAX ? LIMIT_parameters
+					      : LIMIT_max_params_size);
+		break;
+	case ERR_URI:
+		limit_hit(l, LIMIT_request_line);
+		break;
+	case ERR_CROWDED:
+		limit_hit(l, LIMIT_max_incoming_size);
+		break;
+	default:
+		break;
+	}
+}
+
 void
 api_refuse(struct api *a, struct request *r, int err)
 {
+	count_refusal(a, r, err);
 	api_explain(a, r, err_status(err), err_text(err));
+}
+
+/* One large answer is no reason to keep its room for ever. */
+static void
+scratch_rest(struct buf *b)
+{
+	if (b->cap > SCRATCH_KEPT)
+		buf_release(b);
 }
 
 bool
 api_turn(struct api *a)
 {
+	scratch_rest(&a->out);
+	scratch_rest(&a->body);
+	ws_clients_turn(a);
 	bitrix_turn(a->bitrix);
 	return statistics_turn(a);
 }
@@ -177,7 +260,7 @@ api_turn(struct api *a)
 uint64_t
 api_next_ms(const struct api *a)
 {
-	return bitrix_next_ms(a->bitrix);
+	return MIN_OF(ws_clients_next_ms(a), bitrix_next_ms(a->bitrix));
 }
 
 void
@@ -220,7 +303,7 @@ api_tunnel(struct api *a, struct request *r, struct slice bytes)
 
 	if (w == NULL)
 		return;
-	hub_set_time(a->hub, clock_wall_s(NULL), clock_mono_ms());
+	api_time(a);
 	if (w->kind == WAIT_STREAM)
 		websocket_input(w, bytes);
 	else if (w->kind == WAIT_BITRIX_SOCKET)
@@ -353,11 +436,31 @@ call_is_events(const struct call *c, struct slice id)
 	return events[0] != '\0' && slice_is(id, events);
 }
 
+/* Of a queue server whose ids are signed (bx_name()).  Of our paths only those
+ * of 0.3.4 that are a single id can name it. */
+static bool
+is_signed_name(const struct call *c, struct slice id)
+{
+	return memchr(id.ptr, '/', id.len) != NULL &&
+	    licences_have_keys(&c->api->layout->licences);
+}
+
+static bool
+refuse_id(const struct call *c)
+{
+	call_explain(c, 403, "Channel id not authorized for this method.");
+	return false;
+}
+
 bool
 call_id_short(const struct call *c, struct slice id)
 {
+	if (is_signed_name(c, id))
+		return refuse_id(c);
 	if (id.len <= c->endpoint->max_id_len)
 		return true;
+	limit_hit(
+	    &c->api->stats->limits, LIMIT_push_stream_max_channel_id_length);
 	call_explain(c, 400, "Channel id is too large.");
 	return false;
 }
@@ -365,11 +468,8 @@ call_id_short(const struct call *c, struct slice id)
 bool
 call_id_ok(const struct call *c, struct slice id)
 {
-	if (slice_is(id, "ALL") || memchr(id.ptr, '*', id.len) != NULL) {
-		call_explain(
-		    c, 403, "Channel id not authorized for this method.");
-		return false;
-	}
+	if (slice_is(id, "ALL") || memchr(id.ptr, '*', id.len) != NULL)
+		return refuse_id(c);
 	return call_id_short(c, id);
 }
 
@@ -404,6 +504,7 @@ call_path_value(const struct call *c)
 		err = call_path_parse(
 		    c, (struct slice){ value->data, value->len });
 	if (err == ERR_TOOBIG) {
+		limit_hit(&c->api->stats->limits, LIMIT_channels_per_request);
 		call_explain(c, 400, "Too many channels in one request.");
 		return false;
 	}
@@ -473,18 +574,23 @@ call_origin(struct call *c)
 	return true;
 }
 
+/* Has it an endpoint, whose answers its client may read?  Answers when not. */
+static bool
+call_admitted(struct call *c)
+{
+	if (c->endpoint->settings.role == ROLE_NONE) {
+		api_explain(c->api, c->request, 404,
+		    "No endpoint is configured for this location.");
+		return false;
+	}
+	return call_origin(c) && builtin_admits(c);
+}
+
 static void
 call_dispatch(struct call *c)
 {
 	const struct settings *s = &c->endpoint->settings;
 
-	if (s->role == ROLE_NONE) {
-		api_explain(c->api, c->request, 404,
-		    "No endpoint is configured for this location.");
-		return;
-	}
-	if (!call_origin(c) || !builtin_admits(c))
-		return;
 	if (s->role == ROLE_PUBLISHER)
 		publisher_handle(c);
 	else if (s->role == ROLE_SUBSCRIBER)
@@ -495,40 +601,94 @@ call_dispatch(struct call *c)
 		statistics_handle(c);
 }
 
-void
-api_handle(struct api *a, struct request *r)
+static void
+refuse_settings(const struct call *c, int err, const char *why)
+{
+	struct api *a = c->api;
+
+	if (err == ERR_CONFIG) {
+		a->stats->bad_parameters++;
+		log_limited(&a->bad_parameter, LOG_ERROR,
+		    "request %.*s refused: wrong setting: %s",
+		    (int)MIN_OF(c->query.uri.len, 128), c->query.uri.ptr, why);
+	}
+	api_explain(a, c->request, err_status(err),
+	    err == ERR_CONFIG
+		? "Wrong push_stream parameter; see Holdfast's log."
+		: err_text(err));
+}
+
+/* Its location, for its client's address; answers when there is none.  With a
+ * reference to the endpoint. */
+static bool
+call_find(struct call *c)
 {
 	char why[SETTINGS_WHY_SIZE], ignored[SETTINGS_WHY_SIZE];
-	struct call c = { .api = a, .request = r };
-	int err;
+	struct api *a = c->api;
+	int err = endpoint_resolve(&a->endpoints, a->layout, c->request,
+	    &c->query, &c->endpoint, why, ignored);
 
-	hub_set_time(a->hub, clock_wall_s(NULL), clock_mono_ms());
-	if (r->control && a->control != NULL) {
-		a->control->handle(a->control_arg, r);
-		return;
-	}
-	err = endpoint_resolve(
-	    &a->endpoints, a->layout, r, &c.query, &c.endpoint, why, ignored);
 	if (err != 0) {
-		if (err == ERR_CONFIG) {
-			a->stats->bad_parameters++;
-			log_limited(&a->bad_parameter, LOG_ERROR,
-			    "request %.*s refused: wrong setting: %s",
-			    (int)MIN_OF(c.query.uri.len, 128), c.query.uri.ptr,
-			    why);
-		}
-		api_explain(a, r, err_status(err),
-		    err == ERR_CONFIG
-			? "Wrong push_stream parameter; see Holdfast's log."
-			: err_text(err));
-		return;
+		refuse_settings(c, err, why);
+		return false;
 	}
 	if (ignored[0] != '\0')
 		log_limited(&a->ignored_parameter, LOG_NOTICE,
 		    "parameter ignored: %s", ignored);
-	if (layout_admits(a->layout, c.query.uri, c.query.remote_addr))
+	if (layout_admits(a->layout, c->query.uri, c->query.remote_addr))
+		return true;
+	api_explain(a, c->request, 403, "Not allowed from this address.");
+	endpoint_unref(&c->endpoint);
+	return false;
+}
+
+/* Who reads, or asks for statistics, says nothing in a body. */
+static enum api_body
+call_body(struct call *c)
+{
+	const struct settings *s = &c->endpoint->settings;
+
+	if (s->role == ROLE_PUBLISHER)
+		return publisher_body(c);
+	if (s->role == ROLE_BITRIX)
+		return bitrix_body(c);
+	if (slice_is(c->query.method, "GET") ||
+	    slice_is(c->query.method, "OPTIONS"))
+		return API_BODY_DROP;
+	call_dispatch(c); /* no such method */
+	return API_BODY_REFUSED;
+}
+
+enum api_body
+api_body(struct api *a, struct request *r)
+{
+	struct call c = { .api = a, .request = r };
+	enum api_body body = API_BODY_REFUSED;
+
+	if (r->control)
+		return API_BODY_TAKE;
+	api_time(a);
+	if (!call_find(&c))
+		return body;
+	if (call_admitted(&c))
+		body = call_body(&c);
+	endpoint_unref(&c.endpoint);
+	return body;
+}
+
+void
+api_handle(struct api *a, struct request *r)
+{
+	struct call c = { .api = a, .request = r };
+
+	api_time(a);
+	if (r->control && a->control != NULL) {
+		a->control->handle(a->control_arg, r);
+		return;
+	}
+	if (!call_find(&c))
+		return;
+	if (call_admitted(&c))
 		call_dispatch(&c);
-	else
-		api_explain(a, r, 403, "Not allowed from this address.");
 	endpoint_unref(&c.endpoint);
 }

@@ -11,6 +11,7 @@
 #include "base/stats.h"
 
 struct api; /* opaque; owner: daemon */
+struct clock_log;
 struct hub;
 
 /* A request that came by the control socket: to be answered, unless it is
@@ -24,12 +25,27 @@ struct api_control_ops {
 int api_new(struct hub *hub, struct stats *stats, struct layout *layout,
     struct api **out) MUST_CHECK;
 void api_free(struct api **a);
+/* What time the log has, told to the hub before each request; without it that
+ * is the wall clock's.  The caller keeps it. */
+void api_set_clock(struct api *a, struct clock_log *clock);
 void api_set_control(
     struct api *a, const struct api_control_ops *ops, void *arg);
 /* After a reload.  Requests in hand keep their settings.  Takes the layout. */
 void api_set_layout(struct api *a, struct layout *layout);
 /* The one in use, until the next reload. */
 const struct layout *api_layout(const struct api *a);
+
+/*
+ * r's parameters are there and a body is to follow, or its first bytes have: is
+ * it wanted?  Gateways ask before they wait for the rest, so that nobody who may
+ * not publish makes us hold what he would.
+ */
+enum api_body {
+	API_BODY_TAKE,
+	API_BODY_DROP,	 /* by nobody: the request does without it */
+	API_BODY_REFUSED /* nor the request: r has been answered */
+};
+enum api_body api_body(struct api *a, struct request *r);
 
 /* Answer r now or later through r->ops->reply(). */
 void api_handle(struct api *a, struct request *r);

@@ -9,6 +9,7 @@
 #include "api/path.h"
 #include "api/reply.h"
 #include "api/ws.h"
+#include "api/ws_client.h"
 #include "base/log.h"
 #include "push/hub.h"
 
@@ -23,18 +24,22 @@ struct listing; /* a list of channels on its way; statistics.c */
 
 struct api {
 	struct hub *hub;
+	struct clock_log *clock; /* or NULL */
 	struct stats *stats;
 	struct layout *layout;
 	struct endpoints endpoints;
 	struct {
 		struct answer_key key;
 		struct answer *first;
+		size_t bytes;
 	} answers;		   /* see poll.c */
 	struct payload *no_memory; /* made at start, so it is there */
+	struct quota *incoming;	   /* the gateway's; NULL: not known yet */
 	char hostname[256];
 	uint64_t start_ms;
-	uint32_t listings;	       /* lists on their way */
-	TAILQ_HEAD(, listing) resting; /* those that go on next turn */
+	uint32_t listings;		/* lists on their way */
+	TAILQ_HEAD(, listing) resting;	/* those that go on next turn */
+	struct ws_busies halves, ready; /* WebSockets; ws_client.c */
 	const struct api_control_ops *control;
 	void *control_arg;
 	struct bitrix *bitrix;
@@ -174,6 +179,8 @@ void info_answer(
 /* The first n of api->channels, n >= 1. */
 void info_answer_channels(const struct call *c, enum info_format f, uint32_t n);
 
+/* What becomes of the request's body, before it comes. */
+enum api_body publisher_body(const struct call *c);
 void publisher_handle(struct call *c);
 void subscriber_handle(struct call *c);
 void statistics_handle(struct call *c);
@@ -221,6 +228,8 @@ void websocket_release(struct websocket **ws);
 struct payload *websocket_frame(enum ws_opcode op, struct slice data);
 /* A close frame; code 0: without one.  NULL: no memory. */
 struct payload *websocket_close(uint16_t code, struct slice reason);
+/* Its reader will not go on, for this reason: was that a bound? */
+void websocket_count_bad(struct api *a, uint16_t code);
 /* The same with code 1008 and the module's JSON. */
 struct payload *websocket_close_status(int status, const char *explain);
 

@@ -16,6 +16,7 @@
 #include "api/vars.h"
 
 #define ENDPOINTS_MAX 1024
+#define PRIVATE_MAX ((size_t)64 << 20) /* bytes of all that are not interned */
 #define KEY_MAX 65536
 #define URI_MAX 65536
 #define DEFAULT_MAX_ID_LENGTH 1024
@@ -69,11 +70,13 @@ static const struct {
 };
 
 void
-endpoints_init(struct endpoints *e, uint64_t *renders)
+endpoints_init(struct endpoints *e, uint64_t *renders, struct limits *limits)
 {
 	map_init(&e->map);
 	hash_key_init(&e->hash_key);
-	formats_init(&e->formats, renders);
+	formats_init(&e->formats, renders, limits);
+	e->private = (struct quota){ 0, PRIVATE_MAX };
+	e->limits = limits;
 	buf_init(&e->key, KEY_MAX);
 	buf_init(&e->uri, URI_MAX);
 }
@@ -85,6 +88,8 @@ endpoint_free(struct endpoint *ep)
 	format_unref(&ep->format);
 	padding_free(&ep->padding);
 	settings_release(&ep->settings);
+	if (ep->charged != NULL)
+		quota_give(ep->charged, ep->private_bytes);
 	free((char *)(uintptr_t)ep->key.ptr);
 	free(ep);
 }
@@ -433,8 +438,10 @@ endpoint_intern(struct endpoints *e, struct endpoint *ep, uint64_t hash)
 
 	if (e->map.count >= ENDPOINTS_MAX)
 		endpoint_evict(e);
-	if (e->map.count >= ENDPOINTS_MAX)
+	if (e->map.count >= ENDPOINTS_MAX) {
+		limit_hit(e->limits, LIMIT_endpoints);
 		return;
+	}
 	key = malloc(e->key.len);
 	if (key == NULL)
 		return;
@@ -448,6 +455,23 @@ endpoint_intern(struct endpoints *e, struct endpoint *ep, uint64_t hash)
 		return;
 	}
 	ep->interned = true;
+}
+
+/* What its settings take: once in the parameters' own words, once as what was
+ * made of them. */
+static int
+endpoint_charge(struct endpoints *e, struct endpoint *ep)
+{
+	size_t bytes = sizeof(*ep) + 2 * e->key.len;
+
+	if (!quota_take(&e->private, bytes)) {
+		limit_hit(e->limits, LIMIT_private_endpoints);
+		endpoint_free(ep);
+		return ERR_CROWDED;
+	}
+	ep->private_bytes = bytes;
+	ep->charged = &e->private;
+	return 0;
 }
 
 static struct endpoint *
@@ -505,6 +529,10 @@ endpoint_resolve(struct endpoints *e, const struct layout *l,
 		if (err != 0)
 			return err;
 		endpoint_intern(e, *out, hash);
+		if (!(*out)->interned)
+			err = endpoint_charge(e, *out);
+		if (err != 0)
+			return err;
 	}
 	(void)endpoint_ref(*out);
 	return 0;

@@ -27,6 +27,9 @@ struct endpoint {
 	const struct builtin *builtin; /* or NULL */
 	uint32_t max_id_len;
 	struct slice key; /* owned */
+	size_t private_bytes;
+	struct quota
+	    *charged; /* with them: of those that are not interned, or NULL */
 };
 
 /* Values of a request that may contain variables. */
@@ -70,19 +73,23 @@ struct endpoints {
 	struct map map;
 	struct hash_key hash_key;
 	struct formats formats;
-	struct buf key; /* scratch */
-	struct buf uri; /* scratch */
+	struct buf key;	      /* scratch */
+	struct buf uri;	      /* scratch */
+	struct quota private; /* bytes of those that are not interned */
+	struct limits *limits;
 };
 
 /* *renders counts rendered messages. */
-void endpoints_init(struct endpoints *e, uint64_t *renders);
+void endpoints_init(
+    struct endpoints *e, uint64_t *renders, struct limits *limits);
 void endpoints_release(struct endpoints *e);
 /* After a reload: those in use live on, new requests get new ones. */
 void endpoints_flush(struct endpoints *e);
 
 /*
  * The endpoint of r, with a reference for the caller, and its query.
- * ERR_CONFIG: a parameter is unknown or wrong, `why` names it.
+ * ERR_CONFIG: a parameter is unknown or wrong, `why` names it.  ERR_CROWDED:
+ * too many have settings of their own.
  * `ignored` gets a sentence when a parameter had no effect here ("" if none).
  */
 int endpoint_resolve(struct endpoints *e, const struct layout *l,

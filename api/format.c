@@ -12,6 +12,7 @@
 
 #define KEY_MAX (16u * 1024 * 1024)
 #define PIECE_MAX (256u * 1024 * 1024)
+#define RENDERED_MAX ((size_t)64 << 20) /* bytes, of all formats */
 
 struct format {
 	uint32_t refs;
@@ -30,12 +31,15 @@ struct format {
 };
 
 void
-formats_init(struct formats *f, uint64_t *renders)
+formats_init(struct formats *f, uint64_t *renders, struct limits *limits)
 {
 	map_init(&f->map);
 	hash_key_init(&f->hash_key);
 	f->rendered = NULL;
+	f->rendered_bytes = 0;
+	f->rendered_max = RENDERED_MAX;
 	f->renders = renders;
+	f->limits = limits;
 }
 
 void
@@ -281,6 +285,7 @@ format_forget(struct format *f)
 	for (at = &all->rendered; *at != f; at = &(*at)->next_rendered)
 		;
 	*at = f->next_rendered;
+	all->rendered_bytes -= f->rendered->len;
 }
 
 void
@@ -333,6 +338,21 @@ rendered_drop(struct formats *all)
 		all->rendered = f->next_rendered;
 		payload_unref(&f->rendered);
 	}
+	all->rendered_bytes = 0;
+}
+
+/* A web server that puts what clients say into templates has many formats. */
+static void
+rendered_keep(struct formats *all, struct format *f)
+{
+	if (all->rendered != NULL &&
+	    all->rendered_bytes + f->rendered->len > all->rendered_max) {
+		limit_hit(all->limits, LIMIT_answers_cached);
+		rendered_drop(all); /* f is not among them yet */
+	}
+	f->next_rendered = all->rendered;
+	all->rendered = f;
+	all->rendered_bytes += f->rendered->len;
 }
 
 static struct payload *
@@ -372,8 +392,7 @@ format_message(struct format *f, const struct format_key *key,
 		if (f->rendered == NULL)
 			return NULL;
 		f->rendered_key = *key;
-		f->next_rendered = all->rendered;
-		all->rendered = f;
+		rendered_keep(all, f);
 	}
 	return payload_ref(f->rendered);
 }

@@ -14,6 +14,7 @@
 #include "api/settings.h"
 #include "api/template.h"
 #include "base/base.h"
+#include "base/limit.h"
 #include "base/map.h"
 #include "base/payload.h"
 
@@ -29,11 +30,13 @@ struct format; /* opaque */
 struct formats {
 	struct map map;
 	struct hash_key hash_key;
-	struct format *rendered; /* those that hold a rendering */
-	uint64_t *renders;	 /* counts them */
+	struct format *rendered;	     /* those that hold a rendering */
+	size_t rendered_bytes, rendered_max; /* of those */
+	uint64_t *renders;		     /* counts them */
+	struct limits *limits; /* likewise when they are forgotten early */
 };
 
-void formats_init(struct formats *f, uint64_t *renders);
+void formats_init(struct formats *f, uint64_t *renders, struct limits *limits);
 /* Nobody may hold a format any more. */
 void formats_release(struct formats *f);
 

@@ -8,6 +8,7 @@
 
 #include "api/ws.h"
 #include "base/msg.h"
+#include "base/utf8.h"
 
 static const char comment[] = ": ", data_field[] = "data: ";
 
@@ -221,33 +222,71 @@ event_message(const struct look *l, const struct format_key *key,
 
 /* WebSocket: frames of text, and a ping of its own. */
 
+/*
+ * A browser drops a WebSocket whose text is not UTF-8, and comes back for the
+ * same message again and again; and a name is whatever a request made of it.
+ * (A body that is no text is its publisher's doing, and goes as it came.)
+ */
+static int
+utf8_names(struct template_values *v, struct buf *scratch)
+{
+	struct slice *const names[] = { &v->channel, &v->event_id,
+		&v->event_type };
+	size_t most = (sizeof(UTF8_REPLACEMENT) - 1) *
+	    (v->channel.len + v->event_id.len + v->event_type.len);
+	int err = 0;
+
+	for (size_t i = 0; i < COUNT_OF(names) && err == 0; i++) {
+		size_t start = scratch->len;
+
+		if (utf8_good(*names[i]) == names[i]->len)
+			continue;
+		err = buf_reserve(scratch, most); /* so it never moves */
+		most = 0;
+		if (err == 0)
+			err = utf8_put(scratch, *names[i]);
+		*names[i] = (struct slice){ scratch->data + start,
+			scratch->len - start };
+	}
+	return err;
+}
+
 static int
 ws_message(const struct look *l, const struct format_key *key,
     const struct template_values *v, struct buf *out)
 {
+	struct template_values utf8 = *v;
+	struct buf scratch;
 	size_t start;
 	int err = ws_frame_begin(out, &start);
 
 	(void)key;
+	buf_init(&scratch, SIZE_MAX);
 	if (err == 0)
-		err = template_render(l->template, v, out);
+		err = utf8_names(&utf8, &scratch);
+	if (err == 0)
+		err = template_render(l->template, &utf8, out);
 	if (err == 0)
 		ws_frame_end(out, start, WS_OP_TEXT);
+	buf_release(&scratch);
 	return err;
 }
 
 static int
 ws_fixed(const struct look *l, const char *text, struct buf *out)
 {
-	uint8_t head[WS_HEAD_MAX];
-	size_t len = strlen(text);
+	size_t start;
 	int err;
 
 	(void)l;
-	if (len == 0)
+	if (*text == '\0')
 		return 0;
-	err = buf_append(out, head, ws_head(head, WS_OP_TEXT, len));
-	return err != 0 ? err : buf_append(out, text, len);
+	err = ws_frame_begin(out, &start);
+	if (err == 0)
+		err = utf8_put(out, (struct slice){ text, strlen(text) });
+	if (err == 0)
+		ws_frame_end(out, start, WS_OP_TEXT);
+	return err;
 }
 
 static int

@@ -1,13 +1,16 @@
 /*
  * api/info.c - the forms of channel information, byte for byte the module's,
- * but for one thing: a quote, a backslash or a control character in a channel
- * id is escaped in JSON, and markup in XML.
+ * but for channel ids: a quote, a backslash or a control character
+ * is escaped in JSON, and markup in XML; lines of plain text and YAML are
+ * not broken by one, and what is not UTF-8 is replaced.
  */
 #include "api/info_priv.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <time.h>
+
+#include "base/utf8.h"
 
 static const struct {
 	const char *subtype;
@@ -76,47 +79,93 @@ put_json_id(struct reply *r, struct slice id)
 		r->err = buf_json(r->b, id);
 }
 
+/* XML has no way to write most control characters. */
 static void
-put_xml_id(struct reply *r, struct slice id)
+put_xml_char(struct reply *r, struct slice c)
 {
-	for (size_t i = 0; i < id.len; i++) {
-		switch (id.ptr[i]) {
-		case '<':
-			reply_text(r, "&lt;");
-			break;
-		case '>':
-			reply_text(r, "&gt;");
-			break;
-		case '&':
-			reply_text(r, "&amp;");
-			break;
-		default:
-			reply_bytes(r, &id.ptr[i], 1);
-		}
+	switch (*c.ptr) {
+	case '<':
+		reply_text(r, "&lt;");
+		break;
+	case '>':
+		reply_text(r, "&gt;");
+		break;
+	case '&':
+		reply_text(r, "&amp;");
+		break;
+	default:
+		if ((unsigned char)*c.ptr < 0x20 &&
+		    memchr("\t\n\r", *c.ptr, 3) == NULL)
+			reply_text(r, UTF8_REPLACEMENT);
+		else
+			reply_bytes(r, c.ptr, c.len);
 	}
+}
+
+/* In plain text and YAML an id must not look like lines of its own. */
+static void
+put_plain_char(struct reply *r, struct slice c)
+{
+	if ((unsigned char)*c.ptr < 0x20 || *c.ptr == 0x7f)
+		info_put(r, "\\x%02x", (unsigned char)*c.ptr);
+	else
+		reply_bytes(r, c.ptr, c.len);
+}
+
+typedef void put_char_f(struct reply *r, struct slice c);
+
+static void
+put_id(struct reply *r, struct slice id, put_char_f *put_char)
+{
+	while (id.len != 0) {
+		size_t n = utf8_char(id);
+
+		if (n != 0)
+			put_char(r, (struct slice){ id.ptr, n });
+		else
+			reply_text(r, UTF8_REPLACEMENT);
+		n = MAX_OF(n, 1);
+		id = (struct slice){ id.ptr + n, id.len - n };
+	}
+}
+
+static void
+put_json_number(struct reply *r, const char *name, bool quoted, uint64_t number)
+{
+	reply_text(r, name);
+	if (quoted)
+		reply_text(r, "\"");
+	reply_number(r, number);
+	if (quoted)
+		reply_text(r, "\"");
+}
+
+/* What each publisher is answered, so without printf: it cost a tenth. */
+static void
+put_json_channel(struct reply *r, bool quoted, const struct channel *c)
+{
+	reply_text(r, "{\"channel\": \"");
+	put_json_id(r, channel_name(c));
+	put_json_number(r, "\", \"published_messages\": ", quoted, c->last_id);
+	put_json_number(r, ", \"stored_messages\": ", quoted, c->stored);
+	put_json_number(r, ", \"subscribers\": ", quoted, c->subscribers);
+	reply_text(r, "}");
 }
 
 static void
 put_channel(
     struct reply *r, enum info_format f, bool quoted, const struct channel *c)
 {
-	const char *q = quoted ? "\"" : "";
 	struct slice id = channel_name(c);
 
 	switch (f) {
 	case INFO_JSON:
 	case INFO_X_JSON:
-		reply_text(r, "{\"channel\": \"");
-		put_json_id(r, id);
-		info_put(r,
-		    "\", \"published_messages\": %s%" PRIu64 "%s, "
-		    "\"stored_messages\": %s%" PRIu32 "%s, "
-		    "\"subscribers\": %s%" PRIu32 "%s}",
-		    q, c->last_id, q, q, c->stored, q, q, c->subscribers, q);
+		put_json_channel(r, quoted, c);
 		break;
 	case INFO_PLAIN:
 		reply_text(r, "channel: ");
-		reply_bytes(r, id.ptr, id.len);
+		put_id(r, id, put_plain_char);
 		info_put(r,
 		    "\r\npublished_messages: %" PRIu64 "\r\n"
 		    "stored_messages: %" PRIu32 "\r\n"
@@ -126,7 +175,7 @@ put_channel(
 	case INFO_YAML:
 	case INFO_X_YAML:
 		reply_text(r, "  channel: ");
-		reply_bytes(r, id.ptr, id.len);
+		put_id(r, id, put_plain_char);
 		info_put(r,
 		    "\r\n  published_messages: %" PRIu64 "\r\n"
 		    "  stored_messages: %" PRIu32 "\r\n"
@@ -135,7 +184,7 @@ put_channel(
 		break;
 	case INFO_XML:
 		reply_text(r, "<channel>\r\n  <name>");
-		put_xml_id(r, id);
+		put_id(r, id, put_xml_char);
 		info_put(r,
 		    "</name>\r\n"
 		    "  <published_messages>%" PRIu64 "</published_messages>"

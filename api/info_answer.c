@@ -40,9 +40,11 @@ info_answer_start(const struct call *c, enum info_format f,
 {
 	reply_start(r, &c->api->out, 200);
 	reply_field_text(r, "Content-Type", info_content_type(f));
-	if (whole && r->err == 0)
-		r->err =
-		    buf_printf(r->b, "Content-Length: %zu\r\n", text->b->len);
+	if (whole) {
+		reply_text(r, "Content-Length: ");
+		reply_number(r, text->b->len);
+		reply_text(r, "\r\n");
+	}
 	if (c->endpoint->settings.role == ROLE_STATISTICS)
 		statistics_version(c, r);
 	call_cors(c, r);

@@ -260,14 +260,16 @@ layout_find(const struct layout *l, struct slice uri)
 	return best;
 }
 
+/* Who is behind a unix socket, or a proxy that does not say, may be anybody:
+ * one that is denied, too.  So any list asks for an address. */
 bool
 layout_admits(const struct layout *l, struct slice uri, struct slice client)
 {
 	const struct location *loc = layout_find(l, uri);
 
-	if (loc == NULL)
+	if (loc == NULL || (loc->allow.n == 0 && loc->deny.n == 0))
 		return true;
-	if (loc->deny.n != 0 && cidr_list_has_text(&loc->deny, client))
+	if (!cidr_is_address(client) || cidr_list_has_text(&loc->deny, client))
 		return false;
 	return loc->allow.n == 0 || cidr_list_has_text(&loc->allow, client);
 }

@@ -28,13 +28,15 @@ struct location {
 	char *prefix;
 	struct rules rules;
 	struct cidr_list allow; /* clients; empty: everybody, */
-	struct cidr_list deny;	/* but these */
+	struct cidr_list deny;	/* but these, and who has no address */
 };
 
 struct layout {
 	struct rules global;
 	struct location *locations;
 	struct cidr_list publish_from; /* of the built-in publisher */
+	size_t max_body;	       /* bytes of a request's; to be told */
+	uint64_t request_timeout_ms;   /* of a WebSocket's message; 0: none */
 	struct licences licences;      /* keys of Bitrix's sites */
 	bool bitrix;		       /* a global bitrix_version is set */
 	struct settings settings;      /* global ones, for what is store-wide */
@@ -58,7 +60,8 @@ int layout_check(
 /* The block with the longest prefix of the URI, or NULL. */
 const struct location *layout_find(const struct layout *l, struct slice uri);
 
-/* May a client with this REMOTE_ADDR ask for anything there? */
+/* May a client with this REMOTE_ADDR ask for anything there?  Where there is a
+ * list of either kind, only one whose REMOTE_ADDR is an IP address. */
 bool layout_admits(
     const struct layout *l, struct slice uri, struct slice client);
 

@@ -11,6 +11,8 @@
 
 #include "base/clock.h"
 
+#define ANSWERS_MAX ((size_t)64 << 20) /* bytes that are kept for others */
+
 static sub_deliver_f poll_deliver;
 static sub_empty_f poll_empty;
 static sub_deleted_f poll_deleted;
@@ -191,6 +193,7 @@ answers_clear(struct api *a)
 		payload_unref(&x->payload);
 		free(x);
 	}
+	a->answers.bytes = 0;
 }
 
 /* Does its answer depend on nothing but key and origin? */
@@ -229,11 +232,16 @@ answers_keep(
 	a->answers.key = *key;
 	if (payload == NULL || !is_shared(c) || c->endpoint->answer != NULL)
 		return;
+	if (a->answers.bytes + payload->len > ANSWERS_MAX) {
+		limit_hit(&a->stats->limits, LIMIT_answers_cached);
+		return;
+	}
 	x = malloc(sizeof(*x) + c->origin.len);
 	if (x == NULL)
 		return;
 	x->endpoint = endpoint_ref(c->endpoint);
 	x->payload = payload_ref(payload);
+	a->answers.bytes += payload->len;
 	x->origin_len = c->origin.len;
 	if (c->origin.len != 0)
 		memcpy(x->origin, c->origin.ptr, c->origin.len);

@@ -251,12 +251,34 @@ methods_allowed(const struct call *c)
 	return admin ? "GET, POST, PUT, DELETE" : "GET, POST, PUT";
 }
 
+/* Asking what is allowed came with 0.4.0, too. */
+static bool
+is_question(const struct call *c)
+{
+	return slice_is(c->query.method, "OPTIONS") &&
+	    call_compat(c) > COMPAT_0_3_4;
+}
+
+enum api_body
+publisher_body(const struct call *c)
+{
+	struct slice method = c->query.method;
+
+	if (is_question(c))
+		return API_BODY_DROP;
+	if (!method_allowed(c)) {
+		call_method_not_allowed(c, methods_allowed(c));
+		return API_BODY_REFUSED;
+	}
+	return slice_is(method, "GET") ? API_BODY_DROP : API_BODY_TAKE;
+}
+
 void
 publisher_handle(struct call *c)
 {
 	struct slice method = c->query.method;
 
-	if (slice_is(method, "OPTIONS") && call_compat(c) > COMPAT_0_3_4) {
+	if (is_question(c)) {
 		call_explain(c, 200, NULL);
 		return;
 	}

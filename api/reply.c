@@ -55,6 +55,13 @@ reply_text(struct reply *r, const char *text)
 }
 
 void
+reply_number(struct reply *r, uint64_t n)
+{
+	if (r->err == 0)
+		r->err = buf_number(r->b, n);
+}
+
+void
 reply_field(struct reply *r, const char *name, struct slice value)
 {
 	/* A value with a line end in it would be a second header line. */

@@ -30,6 +30,7 @@ void reply_body(struct reply *r);
 void reply_header_only(struct reply *r);
 void reply_bytes(struct reply *r, const void *data, size_t len);
 void reply_text(struct reply *r, const char *text);
+void reply_number(struct reply *r, uint64_t n);
 /* The answer, or NULL when something did not fit. */
 struct payload *reply_take(struct reply *r);
 

@@ -1,8 +1,7 @@
 /* api/request.c - CGI variables in one buffer, named by offsets. */
 #include "api/request.h"
 
-#define PARAMS_MAX 512	  /* pairs; nginx sends about 30, */
-#define PARAMS_BYTES 1536 /* of about this many bytes */
+#define PARAMS_BYTES 1536 /* of as many pairs as nginx sends */
 #define SPARE_PARAMS 4096
 #define SPARE_BODY 16384
 
@@ -95,10 +94,25 @@ request_init(struct request *r, const struct request_ops *ops,
 		r->body = m->body;
 		r->body.max = max_body;
 	}
+	r->held = 0;
 	r->wait = NULL;
 	r->control = false;
 	r->upgrade = false;
 	r->tunnel = false;
+}
+
+int
+request_hold(struct request *r, size_t more)
+{
+	size_t now = r->params.raw.cap +
+	    r->params.cap * sizeof(r->params.list[0]) + r->body.cap + more;
+
+	if (r->spares == NULL || now <= r->held)
+		return 0;
+	if (!quota_take(&r->spares->incoming, now - r->held))
+		return ERR_CROWDED;
+	r->held = now;
+	return 0;
 }
 
 void
@@ -106,6 +120,9 @@ request_shed(struct request *r)
 {
 	struct request_spares *s = r->spares;
 
+	if (s != NULL)
+		quota_give(&s->incoming, r->held);
+	r->held = 0;
 	if (s != NULL && s->n < REQUEST_SPARES && is_spare(r)) {
 		buf_clear(&r->params.raw);
 		r->params.n = 0;

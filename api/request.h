@@ -18,6 +18,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "base/limit.h"
 #include "base/payload.h"
 
 struct request;
@@ -39,6 +40,10 @@ typedef void request_fail_f(struct request *r);
  * api_drained() tells when it is 0 again. */
 typedef size_t request_unsent_f(const struct request *r);
 
+/* Read no more of a tunnel for now, or again.  Bytes that were read already come
+ * all the same, and that the client has left may be heard of later. */
+typedef void request_rest_f(struct request *r, bool rest);
+
 struct request_ops {
 	const char *name; /* "fastcgi", "scgi" */
 	request_reply_f *reply;
@@ -46,6 +51,7 @@ struct request_ops {
 	request_finish_f *finish;
 	request_unsent_f *unsent;
 	request_fail_f *fail;
+	request_rest_f *rest;
 };
 
 /* One CGI variable inside params.raw. */
@@ -60,13 +66,17 @@ struct params {
 	uint32_t n, cap;
 };
 
+#define PARAMS_MAX 512 /* pairs of a request; nginx sends about 30 */
+
 /*
- * Memory of requests that were shed, for those to come.  Owner: the gateway,
- * which outlives its requests.
+ * Memory of requests that were shed, for those to come; and how much all that
+ * are not shed have, with what else clients have said and nobody has used yet.
+ * Owner: the gateway, which outlives its requests.
  */
 #define REQUEST_SPARES 64
 
 struct request_spares {
+	struct quota incoming; /* bytes */
 	unsigned n;
 	struct request_memory {
 		struct params params;
@@ -79,6 +89,7 @@ struct request {
 	struct request_spares *spares; /* or NULL */
 	struct params params;
 	struct buf body;
+	size_t held; /* bytes of these that are counted in spares->incoming */
 	/* the api's: what it waits for */
 	void *wait;   /* struct wait_state, or NULL */
 	bool control; /* came by the control socket */
@@ -109,6 +120,9 @@ param_value(const struct params *p, const struct param *q)
 
 void request_init(struct request *r, const struct request_ops *ops,
     size_t max_params, size_t max_body, struct request_spares *spares);
+/* To be called after each piece that was added; `more` bytes are kept beside
+ * it.  ERR_CROWDED: all together have too much, so it has to be refused. */
+int request_hold(struct request *r, size_t more) MUST_CHECK;
 /* Give up parameters and body: a parked request needs neither. */
 void request_shed(struct request *r);
 void request_spares_release(struct request_spares *s);

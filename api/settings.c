@@ -260,22 +260,22 @@ set_number(const struct directive *d, void *field, struct slice v,
 		if (!parse_count(v, &n) || n > UINT32_MAX)
 			return wrong(why, "\"%.*s\" is not a number",
 			    (int)MIN_OF(v.len, 64), v.ptr);
-		*(uint32_t *)field = (uint32_t)n;
-	} else {
-		if (!parse_time_ms(v, &n))
-			return wrong(why,
-			    "\"%.*s\" is not a time such as 40, "
-			    "40s, 5m or 1h 30m",
-			    (int)MIN_OF(v.len, 64), v.ptr);
-		if (d->type == TYPE_SECONDS) {
-			n /= 1000;
-			*(int64_t *)field = (int64_t)n;
-		} else {
-			*(uint64_t *)field = n;
-		}
+	} else if (!parse_time_ms(v, &n)) {
+		return wrong(why,
+		    "\"%.*s\" is not a time such as 40, "
+		    "40s, 5m or 1h 30m",
+		    (int)MIN_OF(v.len, 64), v.ptr);
 	}
+	if (d->type == TYPE_SECONDS)
+		n /= 1000;
 	if (n == 0)
 		return wrong(why, "%s cannot be zero.", d->name);
+	if (d->type == TYPE_COUNT)
+		*(uint32_t *)field = (uint32_t)n;
+	else if (d->type == TYPE_SECONDS)
+		*(int64_t *)field = (int64_t)n;
+	else
+		*(uint64_t *)field = n;
 	return 0;
 }
 

@@ -236,6 +236,7 @@ answer_listing(const struct call *c, enum info_format f, struct slice prefix)
 	int err;
 
 	if (c->api->listings == LISTINGS_MAX) {
+		limit_hit(&c->api->stats->limits, LIMIT_lists);
 		call_explain(c, 503, "Too many lists at a time.");
 		return;
 	}
@@ -275,10 +276,8 @@ answer_channels(const struct call *c, enum info_format f)
 		struct slice id = a->path.item[i].id, prefix;
 		struct channel *ch;
 
-		if (id.len > c->endpoint->max_id_len) {
-			call_explain(c, 400, "Channel id is too large.");
+		if (!call_id_short(c, id))
 			return;
-		}
 		if (is_pattern(id, &prefix)) {
 			answer_listing(c, f, prefix);
 			return;

@@ -54,6 +54,8 @@ channel_admits(const struct call *c, struct slice id)
 		return false;
 	}
 	if (ch != NULL && most != 0 && ch->subscribers >= most) {
+		limit_hit(&c->api->stats->limits,
+		    LIMIT_push_stream_max_subscribers_per_channel);
 		call_explain(
 		    c, 403, "Subscribers limit per channel has been exceeded.");
 		return false;
@@ -78,6 +80,9 @@ wildcards_admitted(const struct call *c, uint32_t wildcards)
 	if (limit == 0 || wildcards == 0 ||
 	    (wildcards <= limit && wildcards != c->api->path.n))
 		return true;
+	if (wildcards > limit)
+		limit_hit(&c->api->stats->limits,
+		    LIMIT_push_stream_wildcard_channel_max_qtd);
 	call_explain(c, 403, "Subscribed too much wildcard channels.");
 	return false;
 }

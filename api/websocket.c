@@ -18,7 +18,7 @@
 
 /* Exists while a frame is on its way in, or a publish to the store. */
 struct websocket {
-	struct ws_reader reader;
+	struct ws_client client;
 	LIST_HEAD(, ws_publish) publishing;
 };
 
@@ -26,7 +26,10 @@ struct ws_publish {
 	LIST_ENTRY(ws_publish) link;
 	struct hub_wait wait;
 	struct wait_state *stream;
+	size_t bytes;
 };
+
+static ws_client_event_f websocket_event;
 
 /* --- frames of ours ---------------------------------------------------- */
 
@@ -68,6 +71,15 @@ websocket_close_status(int status, const char *explain)
 	assert(len > 0 && len < WS_CONTROL_MAX - 2);
 	return websocket_close(
 	    WS_CLOSE_POLICY, (struct slice){ text, (size_t)len });
+}
+
+void
+websocket_count_bad(struct api *a, uint16_t code)
+{
+	if (code == WS_CLOSE_TOO_BIG)
+		limit_hit(&a->stats->limits, LIMIT_websocket_message);
+	else if (code == WS_CLOSE_LATER)
+		limit_hit(&a->stats->limits, LIMIT_max_incoming_size);
 }
 
 /* --- the handshake ----------------------------------------------------- */
@@ -183,12 +195,12 @@ websocket_release(struct websocket **wsp)
 		hub_forget(&p->wait);
 		publish_forget(p);
 	}
-	ws_reader_release(&ws->reader);
+	ws_client_release(&ws->client);
 	free(ws);
 }
 
 static struct websocket *
-websocket_new(const struct wait_state *w)
+websocket_new(struct wait_state *w)
 {
 	struct websocket *ws = calloc(1, sizeof(*ws));
 	const struct settings *s = &w->endpoint->settings;
@@ -200,7 +212,8 @@ websocket_new(const struct wait_state *w)
 	 * may not publish is not given memory for one. */
 	if (!s->websocket_allow_publish)
 		max = MIN_OF(max, IGNORED_MAX);
-	ws_reader_init(&ws->reader, max, s->websocket_require_mask);
+	ws_client_init(
+	    &ws->client, w, websocket_event, max, s->websocket_require_mask);
 	LIST_INIT(&ws->publishing);
 	return ws;
 }
@@ -211,7 +224,7 @@ websocket_rest(struct wait_state *w)
 {
 	const struct websocket *ws = w->of.stream.ws;
 
-	if (LIST_EMPTY(&ws->publishing) && ws_reader_idle(&ws->reader))
+	if (LIST_EMPTY(&ws->publishing) && ws_client_idle(&ws->client))
 		websocket_release(&w->of.stream.ws);
 }
 
@@ -231,6 +244,7 @@ publish_done(void *arg, int err)
 	struct ws_publish *p = arg;
 	struct wait_state *w = p->stream;
 
+	ws_client_paid(&w->of.stream.ws->client, p->bytes);
 	publish_forget(p);
 	if (err != 0)
 		publish_failed(w, err);
@@ -260,6 +274,7 @@ static int
 websocket_publish(struct wait_state *w, struct slice text)
 {
 	struct api *a = w->api;
+	struct ws_client *client = &w->of.stream.ws->client;
 	bool keep = w->endpoint->settings.store_messages;
 	uint32_t n = publish_channels(w, a->channels);
 	struct ws_publish *p;
@@ -271,16 +286,18 @@ websocket_publish(struct wait_state *w, struct slice text)
 	p = malloc(sizeof(*p));
 	msg = msg_new(text.ptr, text.len, NULL, NULL,
 	    hub_now_s(a->hub) + a->layout->settings.message_ttl_s);
-	if (p == NULL || msg == NULL) {
+	if (p == NULL || msg == NULL || ws_client_owes(client, text.len) != 0) {
 		msg_unref(&msg);
 		free(p);
 		return ERR_NOMEM;
 	}
 	p->wait = (struct hub_wait){ publish_done, p, NULL };
 	p->stream = w;
+	p->bytes = text.len;
 	err = hub_publish(
 	    a->hub, a->channels, n, msg, keep ? HUB_KEEP : 0, &p->wait);
 	if (err != 0) {
+		ws_client_paid(client, text.len);
 		free(p);
 		return err;
 	}
@@ -311,7 +328,7 @@ send_pong(struct wait_state *w, struct slice data)
 }
 
 static bool
-on_event(
+websocket_event(
     struct wait_state *w, enum ws_event event, struct slice data, uint16_t code)
 {
 	const struct slice none = { NULL, 0 };
@@ -331,6 +348,9 @@ on_event(
 		if (code == WS_CLOSE_NONE)
 			code = 0;
 		break;
+	case WS_BAD:
+		websocket_count_bad(w->api, code);
+		break;
 	default:
 		break;
 	}
@@ -342,9 +362,6 @@ void
 websocket_input(struct wait_state *w, struct slice bytes)
 {
 	struct websocket *ws = w->of.stream.ws;
-	enum ws_event event;
-	struct slice data;
-	uint16_t code = 0;
 
 	if (ws == NULL)
 		ws = w->of.stream.ws = websocket_new(w);
@@ -352,10 +369,6 @@ websocket_input(struct wait_state *w, struct slice bytes)
 		stream_end(w, websocket_close_status(503, "out of memory"));
 		return;
 	}
-	while (
-	    (event = ws_read(&ws->reader, &bytes, &data, &code)) != WS_MORE) {
-		if (!on_event(w, event, data, code))
-			return;
-	}
-	websocket_rest(w);
+	if (ws_client_input(&ws->client, bytes))
+		websocket_rest(w);
 }

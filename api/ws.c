@@ -22,7 +22,7 @@
 #define LENGTH_64 127
 #define MASK_SIZE 4
 
-_Static_assert(sizeof(struct ws_reader) <= 64, "one for each connection");
+_Static_assert(sizeof(struct ws_reader) <= 72, "one for each connection");
 
 /* What may follow in UTF-8 (RFC 3629 section 4). */
 enum utf8 {
@@ -137,10 +137,18 @@ ws_reader_idle(const struct ws_reader *r)
 	return r->head_have == 0 && r->left == 0 && !r->in_message;
 }
 
+static void
+message_release(struct ws_reader *r)
+{
+	if (r->all != NULL)
+		quota_give(r->all, r->message.cap);
+	buf_release(&r->message);
+}
+
 void
 ws_reader_release(struct ws_reader *r)
 {
-	buf_release(&r->message);
+	message_release(r);
 	free(r->control);
 	r->control = NULL;
 }
@@ -281,9 +289,15 @@ static uint16_t
 take_message(struct ws_reader *r, const char *from, size_t n)
 {
 	struct buf *b = &r->message;
+	size_t had = b->cap;
 
 	if (buf_reserve(b, n) != 0)
 		return WS_CLOSE_INTERNAL; /* the bound was checked before */
+	if (r->all != NULL && !quota_take(r->all, b->cap - had)) {
+		buf_release(b);
+		quota_give(r->all, had);
+		return WS_CLOSE_LATER;
+	}
 	unmask(r, b->data + b->len, from, n);
 	if (!r->binary) {
 		r->utf8 = utf8_check(r->utf8, b->data + b->len, n);
@@ -374,7 +388,7 @@ static void
 forget_reported(struct ws_reader *r)
 {
 	if (!r->in_message)
-		buf_release(&r->message);
+		message_release(r);
 	if (r->head_have == 0) {
 		free(r->control);
 		r->control = NULL;

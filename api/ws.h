@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "base/limit.h"
 
 #define WS_HEAD_MAX 10	   /* of a frame that we send */
 #define WS_CONTROL_MAX 125 /* bytes of a control frame's payload */
@@ -30,7 +31,8 @@ enum ws_close { /* section 7.4.1 */
 	WS_CLOSE_BAD_TEXT = 1007,
 	WS_CLOSE_POLICY = 1008,
 	WS_CLOSE_TOO_BIG = 1009,
-	WS_CLOSE_INTERNAL = 1011 /* we have no memory */
+	WS_CLOSE_INTERNAL = 1011, /* we have no memory */
+	WS_CLOSE_LATER = 1013	  /* others have taken what there is */
 };
 
 /* The head of an unmasked frame with FIN; returns its length. */
@@ -53,6 +55,7 @@ enum ws_event {
 struct ws_reader {
 	struct buf message; /* of a data message: what came of it */
 	uint8_t *control;   /* a control frame's payload; NULL: none */
+	struct quota *all;  /* what messages of all have; NULL: not counted */
 	uint64_t left;	    /* bytes of this frame still to come */
 	uint8_t head[14];   /* of the frame */
 	/* One word of small things: there is a reader for each connection. */

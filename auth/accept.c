@@ -13,6 +13,14 @@
 static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 bool
+accept_begin(void)
+{
+	char out[ACCEPT_KEY_SIZE];
+
+	return accept_key(SLICE(""), out);
+}
+
+bool
 accept_key(struct slice key, char out[ACCEPT_KEY_SIZE])
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];

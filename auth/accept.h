@@ -10,6 +10,13 @@
 
 #define ACCEPT_KEY_SIZE 29 /* with its NUL */
 
+/*
+ * At the start, before anybody is served: OpenSSL sets itself up at its first
+ * use, and when it gets no memory for that it does not fail but crash.
+ * false: there is no SHA-1.
+ */
+bool accept_begin(void);
+
 /* false: OpenSSL refuses SHA-1, or has no memory. */
 bool accept_key(struct slice key, char out[ACCEPT_KEY_SIZE]);
 

@@ -39,6 +39,13 @@ licences_init(struct licences *l)
 	l->shared = NULL;
 }
 
+/* A shared one cannot do without. */
+bool
+licences_have_keys(const struct licences *l)
+{
+	return l->shared != NULL || !keyring_empty(l->personal.keys);
+}
+
 void
 licences_release(struct licences *l)
 {

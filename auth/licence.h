@@ -29,6 +29,8 @@ struct licences {
 	struct licence *shared; /* in the order of the file */
 };
 
+/* Does any of them have keys? */
+bool licences_have_keys(const struct licences *l);
 /* Its client id, or "". */
 const char *licence_id(const struct licence *l);
 

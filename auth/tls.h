@@ -24,12 +24,12 @@ struct tls_wrong {
 
 int tls_certs_new(struct tls_certs **out) MUST_CHECK;
 /* One more certificate with its chain, and its key, both PEM.  The first is
- * for clients that name no host or an unknown one.  ERR_CONFIG, or 0: then
- * what is said is a warning. */
+ * for clients that name no host or an unknown one.  One with another kind of key
+ * that has all names of another may stand for that, if the client likes it
+ * better.  ERR_CONFIG, or 0: then what is said is a warning. */
 int tls_certs_add(struct tls_certs *c, const char *cert_path,
     const char *key_path, struct tls_wrong *wrong) MUST_CHECK;
-size_t tls_certs_count(const struct tls_certs *c);
-/* Which of them a client gets that asks for this host. */
+/* Which of them a client gets that asks for this host, or one in its place. */
 size_t tls_certs_choose(const struct tls_certs *c, const char *host);
 struct tls_certs *tls_certs_ref(struct tls_certs *c);
 void tls_certs_unref(struct tls_certs **c); /* NULL is allowed */

@@ -55,7 +55,8 @@ struct slice {
 static inline bool
 slice_equal(struct slice a, struct slice b)
 {
-	return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
+	return a.len == b.len &&
+	    (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 static inline bool
@@ -63,7 +64,7 @@ slice_is(struct slice s, const char *text)
 {
 	size_t len = strlen(text);
 
-	return s.len == len && memcmp(s.ptr, text, len) == 0;
+	return s.len == len && (len == 0 || memcmp(s.ptr, text, len) == 0);
 }
 
 #endif

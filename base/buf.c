@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 #define BUF_FIRST_CAP 256
 
 void
@@ -85,19 +87,62 @@ buf_text(struct buf *b, const char *text)
 }
 
 int
+buf_number(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n != 0);
+	return buf_append(b, digits + at, sizeof(digits) - at);
+}
+
+static int
+put_json_char(struct buf *b, const char *c, size_t n)
+{
+	unsigned char byte = (unsigned char)*c;
+
+	if (n == 0)
+		return buf_text(b, UTF8_REPLACEMENT);
+	if (byte < 0x20)
+		return buf_printf(b, "\\u%04x", byte);
+	if (byte == '"' || byte == '\\')
+		return buf_printf(b, "\\%c", byte);
+	return buf_append(b, c, n);
+}
+
+/* How many of the first bytes mean themselves in JSON. */
+static size_t
+plain_run(struct slice text)
+{
+	size_t n = 0;
+
+	while (n < text.len && text.ptr[n] >= 0x20 && text.ptr[n] < 0x7f &&
+	    text.ptr[n] != '"' && text.ptr[n] != '\\')
+		n++;
+	return n;
+}
+
+int
 buf_json(struct buf *b, struct slice text)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < text.len && err == 0; i++) {
-		unsigned char byte = (unsigned char)text.ptr[i];
+	while (text.len != 0 && err == 0) {
+		size_t n = plain_run(text);
 
-		if (byte < 0x20)
-			err = buf_printf(b, "\\u%04x", byte);
-		else if (byte == '"' || byte == '\\')
-			err = buf_printf(b, "\\%c", byte);
-		else
-			err = buf_append(b, &byte, 1);
+		if (n != 0) { /* all of it, most often */
+			err = buf_append(b, text.ptr, n);
+			text = (struct slice){ text.ptr + n, text.len - n };
+			continue;
+		}
+		n = utf8_char(text);
+
+		err = put_json_char(b, text.ptr, n);
+		n = MAX_OF(n, 1);
+		text = (struct slice){ text.ptr + n, text.len - n };
 	}
 	return err;
 }

@@ -24,8 +24,9 @@ void buf_clear(struct buf *b);	 /* len = 0, memory kept */
 int buf_reserve(struct buf *b, size_t more) MUST_CHECK;
 int buf_append(struct buf *b, const void *data, size_t len) MUST_CHECK;
 int buf_text(struct buf *b, const char *text) MUST_CHECK;
+int buf_number(struct buf *b, uint64_t n) MUST_CHECK; /* in decimal */
 /* As the inside of a JSON string: quote, backslash and control characters
- * escaped, other bytes as they are. */
+ * escaped, and what is not UTF-8 replaced. */
 int buf_json(struct buf *b, struct slice text) MUST_CHECK;
 int buf_printf(struct buf *b, const char *fmt, ...)
     PRINTF_LIKE(2, 3) MUST_CHECK;

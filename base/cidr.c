@@ -93,7 +93,7 @@ cidr_format(const struct cidr *c, char out[CIDR_TEXT_SIZE])
 		sizeof(addr)) == NULL)
 		addr[0] = '\0';
 	(void)snprintf(out, CIDR_TEXT_SIZE, "%s/%u", addr,
-	    four ? c->bits - MAPPED_BITS : c->bits);
+	    four ? (unsigned)c->bits - MAPPED_BITS : c->bits);
 }
 
 static bool
@@ -109,9 +109,9 @@ prefix_equal(const uint8_t a[16], const uint8_t b[16], unsigned bits)
 static bool
 list_has(const struct cidr_list *l, const uint8_t addr[16])
 {
-	const struct cidr *c;
+	for (size_t i = 0; i < l->n; i++) {
+		const struct cidr *c = &l->list[i];
 
-	for (c = l->list; c < l->list + l->n; c++) {
 		if (is_mapped(addr) && c->bits < MAPPED_BITS)
 			continue;
 		if (prefix_equal(c->addr, addr, c->bits))
@@ -171,17 +171,32 @@ cidr_list_has(const struct cidr_list *l, const struct sockaddr *sa)
 	}
 }
 
-bool
-cidr_list_has_text(const struct cidr_list *l, struct slice text)
+static int
+text_parse(uint8_t addr[16], struct slice text)
 {
 	char host[INET6_ADDRSTRLEN];
-	uint8_t addr[16];
 	unsigned width;
 
 	if (text.len == 0 || text.len >= sizeof(host) ||
 	    memchr(text.ptr, '\0', text.len) != NULL)
-		return false;
+		return ERR_SYNTAX;
 	memcpy(host, text.ptr, text.len);
 	host[text.len] = '\0';
-	return address_parse(addr, host, &width) == 0 && list_has(l, addr);
+	return address_parse(addr, host, &width);
+}
+
+bool
+cidr_is_address(struct slice text)
+{
+	uint8_t addr[16];
+
+	return text_parse(addr, text) == 0;
+}
+
+bool
+cidr_list_has_text(const struct cidr_list *l, struct slice text)
+{
+	uint8_t addr[16];
+
+	return text_parse(addr, text) == 0 && list_has(l, addr);
 }

@@ -32,6 +32,7 @@ void cidr_list_init(struct cidr_list *l);
 void cidr_list_release(struct cidr_list *l);
 int cidr_list_add(struct cidr_list *l, const char *text) MUST_CHECK;
 
+bool cidr_is_address(struct slice text);
 /* What is no IP address stands in no list. */
 bool cidr_list_has(const struct cidr_list *l, const struct sockaddr *sa);
 bool cidr_list_has_text(const struct cidr_list *l, struct slice text);

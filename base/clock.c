@@ -50,6 +50,43 @@ http_date_format(int64_t unix_s, char out[HTTP_DATE_SIZE])
 	    (unsigned)tm.tm_sec % 100);
 }
 
+/* Set back by less, the clock is believed: it was ahead before, and what is
+ * stored lives so much longer. */
+#define BELIEVED_MS (86400 * INT64_C(1000))
+/* A kill leaves the log's end a few seconds ahead: so many kills do not lead
+ * farther and farther away. */
+#define BELOW_MS (60 * INT64_C(1000))
+
+static int64_t
+clock_ms(clockid_t id)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(id, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void
+clock_log_begin(struct clock_log *c, int64_t newest_s)
+{
+	int64_t newest_ms = newest_s * 1000;
+
+	c->begin_ms = clock_ms(CLOCK_REALTIME);
+	if (newest_ms - c->begin_ms > BELIEVED_MS)
+		c->begin_ms = newest_ms - BELOW_MS;
+	c->begin_up_ms = (uint64_t)clock_ms(CLOCK_BOOTTIME);
+}
+
+int64_t
+clock_log_s(void *clock_log)
+{
+	const struct clock_log *c = clock_log;
+	uint64_t up_ms = (uint64_t)clock_ms(CLOCK_BOOTTIME) - c->begin_up_ms;
+
+	assert(c->begin_ms != 0); /* it was set up */
+	return (c->begin_ms + (int64_t)up_ms) / 1000;
+}
+
 struct date {
 	int year, month, day; /* month from 0 */
 	int hour, min, sec;

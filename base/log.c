@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define LOG_LINE_MAX 1024
 
@@ -97,24 +98,50 @@ log_set_level(enum log_level level)
 	atomic_store(&log_level, (int)level);
 }
 
-/* Copy, and escape what would break or forge a line; bytes >= 0x80 pass. */
+/* Control characters, and what breaks a line or turns its direction. */
+static const struct {
+	uint32_t first, last;
+} harmful[] = { { 0, 0x1f }, { 0x7f, 0x9f }, { 0x200e, 0x200f },
+	{ 0x2028, 0x202e }, { 0x2066, 0x2069 } };
+
+/* So many bytes are a character that may stand as it is; 0: there is none. */
+static size_t
+log_harmless(const char *text, size_t len)
+{
+	uint32_t code;
+	size_t n = utf8_read((struct slice){ text, len }, &code);
+
+	for (size_t i = 0; i < COUNT_OF(harmful) && n != 0; i++) {
+		if (code >= harmful[i].first && code <= harmful[i].last)
+			n = 0;
+	}
+	return n;
+}
+
+/* Copy, and escape what would break, forge or hide a line.  The first byte of
+ * a harmful character is enough: without it the others are none. */
 static size_t
 log_escape(const char *text, char *out, size_t cap)
 {
 	static const char hex[] = "0123456789abcdef";
-	size_t n = 0;
+	size_t left = strlen(text), n = 0;
 
-	for (; *text != '\0' && n + 5 < cap; text++) {
+	while (left != 0 && n + 5 < cap) {
 		unsigned char c = (unsigned char)*text;
+		size_t same = log_harmless(text, left);
 
-		if (c >= 0x20 && c != 0x7f) {
-			out[n++] = (char)c;
-			continue;
+		if (same != 0) {
+			memcpy(out + n, text, same);
+			n += same;
+		} else {
+			out[n++] = '\\';
+			out[n++] = 'x';
+			out[n++] = hex[c >> 4];
+			out[n++] = hex[c & 15];
+			same = 1;
 		}
-		out[n++] = '\\';
-		out[n++] = 'x';
-		out[n++] = hex[c >> 4];
-		out[n++] = hex[c & 15];
+		text += same;
+		left -= same;
 	}
 	return n;
 }

@@ -2,9 +2,9 @@
  * base/log.h - one line per event, to stderr or to a file.
  *
  * Thread: any (each line is one write).  Bytes that a peer sent are printed
- * with control characters escaped, so a line is always one line.  Writing
- * goes to the page cache or a pipe; but for a reload's, it is the one file
- * call the loop makes.
+ * with all escaped that is no character or would break, forge or hide a line,
+ * so a line is always one line.  Writing goes to the page cache or a pipe; but
+ * for a reload's, it is the one file call the loop makes.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

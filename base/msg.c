@@ -47,6 +47,7 @@ msg_make(const struct msg_parts *p)
 	if (m == NULL)
 		return NULL;
 	m->refs = 1;
+	m->waiting = 0;
 	m->text_len = (uint32_t)p->text.len;
 	m->expires = p->expires;
 	m->extra_len = (uint32_t)p->extra.len;

@@ -17,6 +17,7 @@ struct msg {
 	uint32_t text_len;
 	int64_t expires; /* unix seconds; gone from then on */
 	uint32_t extra_len;
+	uint32_t waiting; /* of refs: backlogs that it is in (push/) */
 	uint16_t event_id_len;
 	uint16_t event_type_len;
 	bool has_event_id; /* an empty one counts as given */

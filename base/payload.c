@@ -12,6 +12,7 @@ payload_new(const void *data, size_t len)
 	if (p == NULL)
 		return NULL;
 	p->refs = 1;
+	p->kept = 0;
 	p->len = (uint32_t)len;
 	if (len != 0)
 		memcpy(p->data, data, len);

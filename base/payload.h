@@ -11,7 +11,8 @@
 
 struct payload {
 	uint32_t refs;
-	uint32_t len; /* bytes */
+	uint32_t kept; /* of refs: places in queues to be written */
+	uint32_t len;  /* bytes */
 	char data[];
 };
 

@@ -44,7 +44,7 @@ static const struct field {
 	{ "signature_key", "Signature code for server interaction", 3, 5, "KEY",
 	    NULL, NULL },
 	{ "signature_algo", NULL, 3, 5, "%", NULL, NULL },
-	{ "path_to_publish_web", "Command publish URL", 4, 4,
+	{ "path_to_publish_web", "Command publish URL", 4, 5,
 	    "http://@/bitrix/rest/", "https://@/bitrix/rest/", NULL },
 	{ "path_to_modern_listener", "Command reading URL, modern browsers", 1,
 	    1, "http://@:8893/bitrix/sub/", "https://@:8894/bitrix/sub/",

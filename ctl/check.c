@@ -191,10 +191,13 @@ run_trials(struct check *c)
 	if (!is_ok(c, TRIAL_STORED))
 		return;
 	try_stream(c);
-	try_websocket(c);
-	if (!is_ok(c, TRIAL_POSITION))
+	if (!c->busy)
+		try_websocket(c);
+	if (c->busy || !is_ok(c, TRIAL_POSITION))
 		return;
 	try_replay(c);
+	if (c->busy)
+		return;
 	all.messages = c->channel.messages;
 	try_compression(c, &all);
 	if (!is_ok(c, TRIAL_REPLAY))
@@ -217,10 +220,10 @@ print_table(const struct check *c)
 		[OK] = "ok",
 		[NOT_OK] = "not ok",
 		[LIMIT] = "limit" };
-	const struct outcome *first = &c->outcomes[TRIAL_STORED];
+	enum front reader = c->outcomes[TRIAL_STORED].front;
 
-	(void)printf("%s, by %s\n", c->subscribe,
-	    front_name(first->verdict != NOT_TRIED ? first->front : c->front));
+	(void)printf("%s%s%s\n", c->subscribe, c->read ? ", by " : "",
+	    c->read ? front_name(reader) : "");
 	for (size_t t = 0; t < TRIAL_N; t++)
 		(void)printf("  %-20s %-10s %s\n", trial_names[t],
 		    verdicts[c->outcomes[t].verdict], c->outcomes[t].detail);

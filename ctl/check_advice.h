@@ -19,8 +19,14 @@ enum advice {
 	ADVICE_NONE,
 	ADVICE_ADDRESS,	    /* nobody answers */
 	ADVICE_CERTIFICATE, /* it is not trusted */
+	ADVICE_TLS_PORT,    /* http, where https is spoken */
+	ADVICE_NO_TLS,	    /* and the other way round */
+	ADVICE_NO_HTTP,	    /* something else */
 	ADVICE_REDIRECT,    /* another address is meant */
 	ADVICE_DAEMON,	    /* the front does not reach it */
+	ADVICE_LISTENER,    /* nor where WebSockets go */
+	ADVICE_FAILED,	    /* 500 */
+	ADVICE_BUSY,	    /* the front answers nobody */
 	ADVICE_LOCATION,    /* somebody else answers */
 	ADVICE_ENDPOINT,    /* the daemon knows none here */
 	ADVICE_REFUSED,	    /* publishing */

@@ -165,6 +165,24 @@ set_request(struct exchange *x, const struct http_ask *ask)
 	(void)curl_easy_setopt(e, CURLOPT_PRIVATE, x);
 }
 
+static enum http_fault
+fault_of(CURLcode code)
+{
+	switch (code) {
+	case CURLE_PEER_FAILED_VERIFICATION:
+		return HTTP_UNTRUSTED;
+	case CURLE_SSL_CONNECT_ERROR:
+		return HTTP_NO_TLS;
+	case CURLE_GOT_NOTHING:
+	case CURLE_RECV_ERROR:
+	case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9 it would be */
+	case CURLE_WEIRD_SERVER_REPLY:
+		return HTTP_NO_ANSWER;
+	default:
+		return HTTP_CUT;
+	}
+}
+
 static void
 set_error(char error[HTTP_ERROR_SIZE], CURLcode code)
 {
@@ -185,7 +203,7 @@ finish(struct exchange *x, CURLcode code)
 	x->done = true;
 	x->ended_ms = clock_mono_ms();
 	x->failed = code != CURLE_OK;
-	x->untrusted = code == CURLE_PEER_FAILED_VERIFICATION;
+	x->fault = fault_of(code);
 	if (x->failed)
 		set_error(x->error, code);
 	if (x->easy != NULL)
@@ -359,7 +377,7 @@ http_pipe_open(struct http *h, struct http_pipe *p, const char *url)
 	if (code == CURLE_OK)
 		return;
 	set_error(p->error, code);
-	p->untrusted = code == CURLE_PEER_FAILED_VERIFICATION;
+	p->fault = fault_of(code);
 	curl_easy_cleanup(p->easy);
 	p->easy = NULL;
 }

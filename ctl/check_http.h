@@ -13,6 +13,14 @@
 
 #define HTTP_ERROR_SIZE 256 /* as libcurl asks for */
 
+/* Why nothing came that could be looked at. */
+enum http_fault {
+	HTTP_CUT, /* not there, or gone before its end */
+	HTTP_UNTRUSTED,
+	HTTP_NO_TLS,   /* https, where none could be agreed on */
+	HTTP_NO_ANSWER /* there, and nothing of HTTP comes */
+};
+
 struct http; /* opaque: connections, and what is under way */
 
 struct http_ask {
@@ -26,14 +34,14 @@ struct http_ask {
 
 struct exchange {
 	struct http *http;
-	void *easy, *fields;  /* libcurl's */
-	struct buf head;      /* the fields as they came, a line each */
-	struct buf body;      /* decompressed */
-	int status;	      /* 0 until the head is there */
-	bool done;	      /* nothing more comes */
-	bool failed;	      /* and it is not whole; why is in error */
-	bool untrusted;	      /* since the certificate is */
-	bool kept_connection; /* it went by one that was there already */
+	void *easy, *fields;   /* libcurl's */
+	struct buf head;       /* the fields as they came, a line each */
+	struct buf body;       /* decompressed */
+	int status;	       /* 0 until the head is there */
+	bool done;	       /* nothing more comes */
+	bool failed;	       /* and it is not whole; why is in error */
+	enum http_fault fault; /* of one that failed */
+	bool kept_connection;  /* it went by one that was there already */
 	uint64_t began_ms, ended_ms;
 	char error[HTTP_ERROR_SIZE];
 };
@@ -64,7 +72,7 @@ struct http_pipe {
 	void *easy; /* NULL: not connected; why is in error */
 	struct buf in;
 	bool at_end;
-	bool untrusted;
+	enum http_fault fault;
 	char error[HTTP_ERROR_SIZE];
 };
 

@@ -74,7 +74,9 @@ struct check {
 
 	struct http *http;
 	bool position_fields; /* beside the arguments */
-	enum front front;     /* the last that said who it is */
+	enum front front;     /* the last that answered */
+	bool read;	      /* readers get answers */
+	bool busy;	      /* it answers nobody any more */
 	uint64_t publish_ms;  /* what the last publish took */
 	struct channel channel;
 	struct channel quiet;	 /* of the poll that nobody answers */
@@ -109,6 +111,8 @@ bool publish(struct check *c, struct channel *ch, enum trial t);
 #define TEXT_SIZE 64
 void message_text(char out[TEXT_SIZE], const struct channel *ch, unsigned n);
 
+/* --- check_answer.c: what is an answer, and why it is not -------------- */
+
 /* Who answers, if it says so. */
 void look_at_server(struct check *c, const struct exchange *x);
 /* Is it a whole answer with this status?  Otherwise what it is is said. */
@@ -117,8 +121,17 @@ bool answered(struct check *c, struct exchange *x, enum trial t, int status);
  * the channel?  Otherwise what it brought is said, with this advice. */
 bool brought(struct check *c, const struct exchange *x, enum trial t,
     const struct channel *ch, unsigned from, unsigned to, enum advice a);
-/* Reads what came after the channel's last position and requires both of the
- * above; *x is the caller's to end. */
+/* Is it somebody who wants TLS? */
+bool wants_tls(int status, const struct buf *body);
+enum advice advice_for_fault(enum http_fault fault);
+/* Does the front answer nobody any more?  Asked with a request that waits for
+ * nothing; kept in c->busy, which ends the run. */
+bool is_busy(struct check *c);
+
+/* --- check_trial.c again: readers and positions ------------------------ */
+
+/* Reads what came after the channel's last position and requires an answer that
+ * brought it; *x is the caller's to end. */
 bool read_news(struct check *c, struct exchange *x, enum trial t,
     const struct channel *ch);
 

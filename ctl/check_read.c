@@ -111,6 +111,7 @@ try_stored(struct check *c)
 		look_at_position(c, &x);
 	} else if (x.done && !x.failed && x.status == 200)
 		c->outcomes[TRIAL_STORED].advice = ADVICE_STORE;
+	c->read = x.status != 0;
 	http_end(&x);
 }
 

@@ -24,18 +24,30 @@
 
 /* --- outcomes ---------------------------------------------------------- */
 
+/* It may quote an answer, and a terminal takes more than one kind of byte for
+ * an order. */
+static void
+put_printable(char out[CHECK_DETAIL_SIZE], const char *text)
+{
+	size_t n = 0;
+
+	for (; *text != '\0' && n + 5 <= CHECK_DETAIL_SIZE; text++)
+		n += (size_t)snprintf(out + n, 5,
+		    *text >= ' ' && *text <= '~' ? "%c" : "\\x%02x",
+		    (unsigned char)*text);
+	out[n] = '\0';
+}
+
 static void PRINTF_LIKE(4, 0) say(struct check *c, enum trial t,
     enum verdict verdict, const char *fmt, va_list ap)
 {
 	struct outcome *o = &c->outcomes[t];
+	char text[CHECK_DETAIL_SIZE];
 
 	o->verdict = verdict;
 	o->front = c->front;
-	(void)vsnprintf(o->detail, sizeof(o->detail), fmt, ap);
-	/* It may quote an answer. */
-	for (char *p = o->detail; *p != '\0'; p++)
-		if (iscntrl((unsigned char)*p))
-			*p = '?';
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	put_printable(o->detail, text);
 }
 
 void
@@ -201,154 +213,7 @@ remove_channels(struct check *c)
 	}
 }
 
-/* --- answers ----------------------------------------------------------- */
-
-static enum advice
-advice_for_status(const struct check *c, const struct exchange *x, enum trial t)
-{
-	bool explained = http_field(x, "X-Nginx-PushStream-Explain").len != 0;
-
-	if (explained && x->status == 404)
-		return ADVICE_ENDPOINT;
-	if (explained)
-		return t == TRIAL_PUBLISH ? ADVICE_REFUSED : ADVICE_STORE;
-	if (c->by_mid && t == TRIAL_STORED && x->status / 100 == 4 &&
-	    x->status != 404)
-		return ADVICE_SIGNATURE;
-	switch (x->status) {
-	case 301:
-	case 302:
-	case 303:
-	case 307:
-	case 308:
-		return ADVICE_REDIRECT;
-	case 304:
-		return c->position_fields ? ADVICE_CONDITION : ADVICE_POSITION;
-	case 403:
-		return t == TRIAL_PUBLISH ? ADVICE_REFUSED : ADVICE_LOCATION;
-	case 502:
-	case 503:
-	case 504:
-		return ADVICE_DAEMON;
-	default:
-		return ADVICE_LOCATION;
-	}
-}
-
-/* No answer at all, although earlier trials went well. */
-static enum advice
-advice_for_silence(enum trial t)
-{
-	switch (t) {
-	case TRIAL_STORED:
-		return ADVICE_STORE;
-	case TRIAL_REPLAY:
-		return ADVICE_POSITION;
-	case TRIAL_LONG_POLL:
-		return ADVICE_BUFFERING;
-	default:
-		return ADVICE_DAEMON;
-	}
-}
-
-static void
-say_status(struct check *c, const struct exchange *x, enum trial t)
-{
-	struct slice why = http_field(x, "X-Nginx-PushStream-Explain");
-
-	if (why.len == 0)
-		why = http_field(x, "Location");
-	say_not_ok(c, t, advice_for_status(c, x, t), "%d%s%.*s", x->status,
-	    why.len != 0 ? ": " : "", (int)MIN_OF(why.len, (size_t)200),
-	    why.len != 0 ? why.ptr : "");
-}
-
-static void
-say_failure(struct check *c, const struct exchange *x, enum trial t)
-{
-	enum advice a = ADVICE_ADDRESS;
-
-	if (x->untrusted)
-		a = ADVICE_CERTIFICATE;
-	else if (x->status != 0)
-		a = ADVICE_DAEMON;
-	say_not_ok(c, t, a, "%s", x->error);
-}
-
-void
-look_at_server(struct check *c, const struct exchange *x)
-{
-	struct slice server = http_field(x, "Server");
-
-	if (server.len != 0)
-		c->front = front_of(server);
-}
-
-bool
-answered(struct check *c, struct exchange *x, enum trial t, int status)
-{
-	(void)http_wait(x, CHECK_ANSWER_MS);
-	look_at_server(c, x);
-	if (!x->done)
-		say_not_ok(c, t, advice_for_silence(t), "no answer within %d s",
-		    CHECK_ANSWER_MS / 1000);
-	else if (x->failed)
-		say_failure(c, x, t);
-	else if (x->status != status)
-		say_status(c, x, t);
-	else
-		return true;
-	return false;
-}
-
-/* How often, and where the first one stands. */
-static unsigned
-occurrences(const struct buf *body, const char *text, size_t *first)
-{
-	size_t len = strlen(text), at = 0;
-	unsigned n = 0;
-
-	while (at < body->len) {
-		const char *p =
-		    memmem(body->data + at, body->len - at, text, len);
-
-		if (p == NULL)
-			break;
-		at = (size_t)(p - body->data);
-		if (n++ == 0)
-			*first = at;
-		at += len;
-	}
-	return n;
-}
-
-bool
-brought(struct check *c, const struct exchange *x, enum trial t,
-    const struct channel *ch, unsigned from, unsigned to, enum advice a)
-{
-	size_t at = 0, before = 0;
-
-	for (unsigned i = 1; i <= ch->messages; i++) {
-		unsigned want = i >= from && i <= to, n;
-		const char *wrong = NULL;
-		char text[TEXT_SIZE];
-
-		message_text(text, ch, i);
-		n = occurrences(&x->body, text, &at);
-		if (n < want)
-			wrong = "is missing";
-		else if (n > want)
-			wrong = n > 1 ? "came twice" : "came again";
-		else if (n == 1 && at < before)
-			wrong = "came too late";
-		if (wrong != NULL) {
-			say_not_ok(c, t, a, "message %u %s", i, wrong);
-			return false;
-		}
-		before = n != 0 ? at : before;
-	}
-	return true;
-}
+/* --- reading ----------------------------------------------------------- */
 
 bool
 read_news(

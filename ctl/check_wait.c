@@ -41,7 +41,7 @@ begin_poll(struct check *c, struct exchange *x, enum trial t, int64_t before)
 		http_pause(c->http, PARK_MS / 4);
 	else if (!wait_readers(c, &c->channel, before, true, PARK_MS) &&
 	    !x->done) {
-		say_not_ok(c, t, ADVICE_DAEMON,
+		say_not_ok(c, t, is_busy(c) ? ADVICE_BUSY : ADVICE_DAEMON,
 		    "the daemon does not know of the reader");
 		return false;
 	}
@@ -229,6 +229,9 @@ passes_at_once(struct check *c, struct exchange *x, uint64_t *took_ms)
 	if (x->done)
 		say_not_ok(c, TRIAL_STREAM, ADVICE_STREAM,
 		    "it ended before the message came");
+	else if (x->status == 0 && is_busy(c))
+		say_not_ok(
+		    c, TRIAL_STREAM, ADVICE_BUSY, "the head does not come");
 	else
 		say_not_ok(c, TRIAL_STREAM, ADVICE_BUFFERING,
 		    "a message is held back for more than %d s",

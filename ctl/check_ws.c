@@ -67,7 +67,7 @@ consume(struct buf *b, size_t n)
 	b->len -= n;
 }
 
-/* Head of the answer into an exchange, whose fields can be looked at. */
+/* The answer into an exchange, whose fields can be looked at. */
 static bool
 receive_head(struct http_pipe *p, struct exchange *x)
 {
@@ -89,7 +89,9 @@ receive_head(struct http_pipe *p, struct exchange *x)
 	}
 	if (x->head.len > 12 && memcmp(x->head.data, "HTTP/1.", 7) == 0)
 		x->status = (int)strtol(x->head.data + 9, NULL, 10);
-	return true;
+	/* A refusal's text is short and comes with it. */
+	return x->status == 101 ||
+	    buf_append(&x->body, p->in.data, p->in.len) == 0;
 }
 
 /* --- frames ------------------------------------------------------------ */
@@ -187,6 +189,28 @@ wait_frame(struct check *c, struct http_pipe *p, int opcode, const char *text)
 
 /* --- the trial --------------------------------------------------------- */
 
+/* What a refusal is about: in Bitrix's own servers that of an id is a 400,
+ * too. */
+static enum advice
+advice_for_refusal(const struct check *c, const struct exchange *x, bool why)
+{
+	if (why && x->status == 404)
+		return ADVICE_ENDPOINT;
+	if (why && x->status == 403)
+		return ADVICE_STORE;
+	if (wants_tls(x->status, &x->body))
+		return ADVICE_TLS_PORT;
+	if (c->by_mid && x->status == 400)
+		return ADVICE_SIGNATURE;
+	if (x->status == 502 || x->status == 503 || x->status == 504)
+		return ADVICE_LISTENER;
+	if (x->status == 500)
+		return ADVICE_FAILED;
+	return !why && (x->status == 403 || x->status == 404)
+	    ? ADVICE_LOCATION
+	    : ADVICE_WEBSOCKET;
+}
+
 static bool
 shook_hands(struct check *c, const struct exchange *x)
 {
@@ -203,11 +227,9 @@ shook_hands(struct check *c, const struct exchange *x)
 		say_not_ok(c, t, ADVICE_WEBSOCKET, "101 %s",
 		    accepted ? "without an Upgrade"
 			     : "with a wrong Sec-WebSocket-Accept");
-	else if (x->status >= 500 && x->status != 501)
-		say_not_ok(c, t, ADVICE_DAEMON, "%d", x->status);
 	else
-		say_not_ok(c, t, ADVICE_WEBSOCKET, "%d and not 101%s%.*s",
-		    x->status, why.len != 0 ? ": " : "",
+		say_not_ok(c, t, advice_for_refusal(c, x, why.len != 0),
+		    "%d and not 101%s%.*s", x->status, why.len != 0 ? ": " : "",
 		    (int)MIN_OF(why.len, (size_t)150),
 		    why.len != 0 ? why.ptr : "");
 	return false;
@@ -232,6 +254,18 @@ converse(struct check *c, struct http_pipe *p)
 		say_ok(c, TRIAL_WEBSOCKET, "101, a message within %llu ms",
 		    (unsigned long long)(clock_mono_ms() - began_ms));
 	(void)http_pipe_send(p, close_frame, sizeof(close_frame) - 1);
+}
+
+static void
+say_no_answer(struct check *c, const struct http_pipe *p)
+{
+	if (p->at_end)
+		say_not_ok(c, TRIAL_WEBSOCKET, ADVICE_NO_HTTP,
+		    "the connection is closed without an answer");
+	else
+		say_not_ok(c, TRIAL_WEBSOCKET,
+		    is_busy(c) ? ADVICE_BUSY : ADVICE_WEBSOCKET,
+		    "no answer within %d s", CHECK_ANSWER_MS / 1000);
 }
 
 /* ws:// and wss:// are http:// and https:// to libcurl. */
@@ -262,17 +296,17 @@ try_websocket(struct check *c)
 	u = split(url);
 	open_pipe(c, &p, &u);
 	buf_init(&x.head, CHECK_URL_SIZE * 8);
+	buf_init(&x.body, CHECK_URL_SIZE * 8);
 	if (p.easy == NULL)
-		say_not_ok(c, t,
-		    p.untrusted ? ADVICE_CERTIFICATE : ADVICE_ADDRESS, "%s",
-		    p.error);
+		say_not_ok(c, t, advice_for_fault(p.fault), "%s", p.error);
 	else if (!send_request(&p, &u) || !receive_head(&p, &x))
-		say_not_ok(c, t, ADVICE_WEBSOCKET, "no answer");
+		say_no_answer(c, &p);
 	else {
 		look_at_server(c, &x);
 		if (shook_hands(c, &x))
 			converse(c, &p);
 	}
 	buf_release(&x.head);
+	buf_release(&x.body);
 	http_pipe_close(&p);
 }

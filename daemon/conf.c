@@ -6,209 +6,19 @@
  * still stands on its line, so every complaint names file and line.  The
  * callbacks carry no argument of their own: `reading` is what they write to.
  */
-#include "daemon/conf.h"
+#include "daemon/conf_priv.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
-
-#include "base/buf.h"
-#include "base/units.h"
-#include "daemon/conf_priv.h"
 
 #define BODY_LIMIT ((uint64_t)32 << 20)
 #define CONF_FILE_MAX ((size_t)16 << 20)
-
-enum conf_type {
-	TYPE_LIST,
-	TYPE_NETWORKS,
-	TYPE_FILES,
-	TYPE_TEXT,
-	TYPE_SYNC,
-	TYPE_SIZE,
-	TYPE_NUMBER,
-	TYPE_MODE,
-	TYPE_TIME,
-	TYPE_LEVEL,
-	TYPE_LICENCE /* conf_licence.c has them */
-};
-
-static bool
-type_is_list(enum conf_type type)
-{
-	return type == TYPE_LIST || type == TYPE_NETWORKS || type == TYPE_FILES;
-}
-
-struct conf_key {
-	const char *name;
-	enum conf_type type;
-	size_t offset;
-	const char *initial;
-};
-
-static const struct conf_key conf_keys[] = {
-#define CONF(name, type, field, initial, help) \
-	{ #name, TYPE_##type, offsetof(struct conf, field), initial },
-#include "daemon/conf.tbl"
-#undef CONF
-};
-
-static const char *const sync_names[] = {
-	[STORE_SYNC_FULL] = "full",
-	[STORE_SYNC_NORMAL] = "normal",
-	[STORE_SYNC_OFF] = "off",
-};
-
-static const char *const level_names[] = {
-	[LOG_ERROR] = "error",
-	[LOG_WARN] = "warn",
-	[LOG_NOTICE] = "notice",
-	[LOG_INFO] = "info",
-	[LOG_DEBUG] = "debug",
-};
 
 static struct {
 	struct conf *conf;
 	int errors;
 	bool has_keys;
 } reading;
-
-static void
-strings_release(struct strings *s)
-{
-	for (size_t i = 0; i < s->n; i++)
-		free(s->list[i]);
-	free(s->list);
-	s->list = NULL;
-	s->n = 0;
-}
-
-static int
-strings_add(struct strings *s, const char *text, size_t len)
-{
-	char **list = realloc(s->list, (s->n + 1) * sizeof(*list));
-
-	if (list == NULL)
-		return ERR_NOMEM;
-	s->list = list;
-	list[s->n] = strndup(text, len);
-	if (list[s->n] == NULL)
-		return ERR_NOMEM;
-	s->n++;
-	return 0;
-}
-
-static int
-strings_split(struct strings *s, const char *text)
-{
-	int err = 0;
-
-	while (*text != '\0' && err == 0) {
-		size_t len = strcspn(text, ",");
-
-		err = strings_add(s, text, len);
-		text += len;
-		text += strspn(text, ", ");
-	}
-	return err;
-}
-
-static bool
-name_index(const char *const *names, size_t n, const char *text, int *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(names[i], text) == 0) {
-			*out = (int)i;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool
-parse_number(const char *text, int base, uint64_t *out)
-{
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	*out = strtoull(text, &end, base);
-	return *end == '\0' && errno == 0 && *out <= UINT32_MAX;
-}
-
-/* NULL, or what is wrong with the value. */
-static const char *
-conf_set(struct conf *c, const struct conf_key *k, const char *text)
-{
-	void *field = (char *)c + k->offset;
-	struct slice v = { text, strlen(text) };
-	int index;
-
-	switch (k->type) {
-	case TYPE_TEXT:
-		free(*(char **)field);
-		*(char **)field = strdup(text);
-		return *(char **)field != NULL ? NULL : "out of memory";
-	case TYPE_SYNC:
-		if (!name_index(sync_names, COUNT_OF(sync_names), text, &index))
-			return "is none of full, normal, off";
-		*(enum store_sync *)field = (enum store_sync)index;
-		return NULL;
-	case TYPE_LEVEL:
-		if (!name_index(
-			level_names, COUNT_OF(level_names), text, &index))
-			return "is none of error, warn, notice, info, debug";
-		*(enum log_level *)field = (enum log_level)index;
-		return NULL;
-	case TYPE_SIZE:
-		return parse_size(v, field)
-		    ? NULL
-		    : "is not a size such as 65536, 64k, 1m or 2g";
-	case TYPE_TIME:
-		return parse_time_ms(v, field) && *(uint64_t *)field != 0
-		    ? NULL
-		    : "is not a time such as 60, 60s or 1m";
-	case TYPE_NUMBER:
-		return parse_number(text, 10, field) ? NULL : "is not a number";
-	case TYPE_MODE:
-		return parse_number(text, 8, field) &&
-			*(uint64_t *)field <= 0777
-		    ? NULL
-		    : "is not a mode such as 0660";
-	case TYPE_LIST:
-	case TYPE_NETWORKS:
-	case TYPE_FILES:
-	case TYPE_LICENCE:
-		break;
-	}
-	return NULL;
-}
-
-static const char *
-conf_list_item(const struct conf_key *k, const char *text)
-{
-	struct cidr cidr;
-	uint64_t port;
-
-	if (k->type == TYPE_NETWORKS)
-		return cidr_parse(&cidr, text) == 0
-		    ? NULL
-		    : "is not an address or network such as 10.0.0.0/8";
-	if (k->type == TYPE_FILES)
-		return text[0] != '\0' ? NULL : "is no file";
-	if (strncmp(text, "unix:/", 6) == 0)
-		return NULL;
-	if (strcmp(k->name, "control") == 0)
-		return "is not a unix socket (unix:/path)";
-	if (strncmp(k->name, "http", 4) == 0 && strspn(text, ":") <= 1 &&
-	    parse_number(text + strspn(text, ":"), 10, &port))
-		return NULL; /* :8895 or 8895, here */
-	return strrchr(text, ':') != NULL && text[0] != ':' &&
-		strncmp(text, "unix:", 5) != 0
-	    ? NULL
-	    : "is neither unix:/path nor host:port";
-}
 
 static void PRINTF_LIKE(2, 0)
     conf_complain(cfg_t *cfg, const char *fmt, va_list ap)
@@ -229,16 +39,6 @@ static void PRINTF_LIKE(2, 0)
 	reading.errors++;
 }
 
-static const struct conf_key *
-conf_key_find(const char *name)
-{
-	for (size_t i = 0; i < COUNT_OF(conf_keys); i++) {
-		if (strcmp(conf_keys[i].name, name) == 0)
-			return &conf_keys[i];
-	}
-	return NULL;
-}
-
 /* Of keys whose values are looked into when the file is read to its end. */
 static void
 conf_note_line(const struct conf_key *k, int line)
@@ -256,7 +56,7 @@ conf_key_cb(cfg_t *cfg, cfg_opt_t *opt)
 	const struct conf_key *k = conf_key_find(opt->name);
 	unsigned n = cfg_opt_size(opt);
 	const char *text, *wrong;
-	bool list = type_is_list(k->type);
+	bool list = conf_type_is_list(k->type);
 
 	if (n == 0)
 		return 0;
@@ -265,7 +65,7 @@ conf_key_cb(cfg_t *cfg, cfg_opt_t *opt)
 		return 0;
 	conf_note_line(k, cfg->line);
 	wrong =
-	    list ? conf_list_item(k, text) : conf_set(reading.conf, k, text);
+	    list ? conf_key_item(k, text) : conf_key_set(reading.conf, k, text);
 	if (wrong != NULL) {
 		cfg_error(cfg, "%s: \"%s\" %s", opt->name, text, wrong);
 		return -1;
@@ -401,7 +201,8 @@ opt_text(cfg_opt_t *o, const char *name)
 static bool
 conf_key_is_list(const struct conf_key *k)
 {
-	return type_is_list(k->type) || strcmp(k->name, "signature_key") == 0;
+	return conf_type_is_list(k->type) ||
+	    strcmp(k->name, "signature_key") == 0;
 }
 
 /* Who checks values, once libconfuse knows the names. */
@@ -471,25 +272,6 @@ conf_options(cfg_opt_t **root, cfg_opt_t **inner)
 	return cfg;
 }
 
-static int
-conf_defaults(struct conf *c)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < COUNT_OF(conf_keys) && err == 0; i++) {
-		const struct conf_key *k = &conf_keys[i];
-
-		if (type_is_list(k->type))
-			err = strings_split(
-			    (struct strings *)(void *)((char *)c + k->offset),
-			    k->initial);
-		else if (k->type != TYPE_LICENCE &&
-		    conf_set(c, k, k->initial) != NULL)
-			err = ERR_NOMEM;
-	}
-	return err;
-}
-
 /* Lists replace their default as a whole, also with an empty list. */
 static int
 conf_take_lists(struct conf *c, cfg_t *cfg)
@@ -498,11 +280,11 @@ conf_take_lists(struct conf *c, cfg_t *cfg)
 
 	for (size_t i = 0; i < COUNT_OF(conf_keys) && err == 0; i++) {
 		const struct conf_key *k = &conf_keys[i];
-		struct strings *s =
-		    (struct strings *)(void *)((char *)c + k->offset);
+		struct strings *s = conf_key_list(c, k);
 		cfg_opt_t *opt = cfg_getopt(cfg, k->name);
 
-		if (!type_is_list(k->type) || (opt->flags & CFGF_MODIFIED) == 0)
+		if (!conf_type_is_list(k->type) ||
+		    (opt->flags & CFGF_MODIFIED) == 0)
 			continue;
 		strings_release(s);
 		for (unsigned j = 0; j < cfg_opt_size(opt) && err == 0; j++) {
@@ -540,6 +322,20 @@ conf_check(const struct conf *c, const char *path)
 		err = ERR_CONFIG;
 	}
 	if (err == 0 &&
+	    (c->max_incoming_size <
+		    2 * (c->client_max_body_size + c->max_params_size) ||
+		c->max_outgoing_size < c->subscriber_buffer_size ||
+		c->max_subscriptions == 0)) {
+		/* Or one alone might not have room. */
+		log_at(LOG_ERROR,
+		    "%s: max_incoming_size cannot be less than twice "
+		    "client_max_body_size and max_params_size together, "
+		    "max_outgoing_size not less than subscriber_buffer_size, "
+		    "and max_subscriptions not 0",
+		    path);
+		err = ERR_CONFIG;
+	}
+	if (err == 0 &&
 	    (c->client_max_body_size > BODY_LIMIT ||
 		c->replay_size > BODY_LIMIT)) {
 		/* An answer has to hold them, and its template's bytes. */
@@ -549,65 +345,6 @@ conf_check(const struct conf *c, const char *path)
 		    path);
 		err = ERR_CONFIG;
 	}
-	return err;
-}
-
-/*
- * libconfuse 3.3 counts a comment as several lines and takes none within a
- * list, so it gets blanks in their place.  A '#' within quotes or inside a
- * word begins no comment.
- */
-static void
-conf_blank_comments(struct buf *text)
-{
-	char c, quote = '\0', before = '\n';
-
-	for (size_t i = 0; i < text->len; i++, before = c) {
-		c = text->data[i];
-		if (quote != '\0') {
-			if (c == '\\')
-				i++;
-			else if (c == quote)
-				quote = '\0';
-		} else if (c == '"' || c == '\'') {
-			quote = c;
-		} else if (c == '#' && strchr(" \t\r\n={},\"'", before)) {
-			while (text->data[i] != '\n')
-				text->data[i++] = ' ';
-			c = '\n';
-		}
-	}
-}
-
-int
-conf_load(FILE *f, struct buf *text)
-{
-	char part[4096];
-	size_t n;
-	int err = 0;
-
-	while (err == 0 && (n = fread(part, 1, sizeof(part), f)) != 0)
-		err = buf_append(text, part, n);
-	return err == 0 && ferror(f) != 0 ? ERR_SYSTEM : err;
-}
-
-/* The file without its comments; it ends with a line end.  errno is set. */
-static int
-conf_load_path(const char *path, struct buf *text)
-{
-	FILE *f = fopen(path, "re");
-	int err;
-
-	if (f == NULL)
-		return ERR_SYSTEM;
-	err = conf_load(f, text);
-	if (err == 0)
-		err = buf_text(text, "\n");
-	if (err == 0)
-		conf_blank_comments(text);
-	else if (err != ERR_SYSTEM)
-		errno = EFBIG;
-	(void)fclose(f);
 	return err;
 }
 
@@ -632,6 +369,25 @@ conf_parse_file(cfg_t *cfg, const char *path)
 	return rc;
 }
 
+static bool
+is_default(cfg_t *cfg, const char *name)
+{
+	return (cfg_getopt(cfg, name)->flags & CFGF_MODIFIED) == 0;
+}
+
+/* A total that nobody has set leaves room for what he did set. */
+static void
+conf_widen(struct conf *c, cfg_t *cfg)
+{
+	uint64_t one = c->client_max_body_size + c->max_params_size;
+
+	if (is_default(cfg, "max_incoming_size"))
+		c->max_incoming_size = MAX_OF(c->max_incoming_size, 2 * one);
+	if (is_default(cfg, "max_outgoing_size"))
+		c->max_outgoing_size =
+		    MAX_OF(c->max_outgoing_size, c->subscriber_buffer_size);
+}
+
 /* What the parser does not hand over line by line. */
 static int
 conf_take(struct conf *c, cfg_t *cfg)
@@ -640,6 +396,9 @@ conf_take(struct conf *c, cfg_t *cfg)
 
 	if (err != 0)
 		return err;
+	conf_widen(c, cfg);
+	c->layout->max_body = c->client_max_body_size;
+	c->layout->request_timeout_ms = c->request_timeout_ms;
 	c->licences_shown = licences_show(cfg);
 	return c->licences_shown != NULL ? 0 : ERR_NOMEM;
 }
@@ -703,14 +462,7 @@ conf_free(struct conf **cp)
 	*cp = NULL;
 	if (c == NULL)
 		return;
-	for (size_t i = 0; i < COUNT_OF(conf_keys); i++) {
-		void *field = (char *)c + conf_keys[i].offset;
-
-		if (conf_keys[i].type == TYPE_TEXT)
-			free(*(char **)field);
-		else if (type_is_list(conf_keys[i].type))
-			strings_release(field);
-	}
+	conf_keys_release(c);
 	cidr_list_release(&c->fronts_cidr);
 	cidr_list_release(&c->trusted_cidr);
 	layout_free(&c->layout);
@@ -726,123 +478,4 @@ conf_take_layout(struct conf *c)
 
 	c->layout = NULL;
 	return l;
-}
-
-void
-conf_quote(FILE *out, const char *text, size_t len)
-{
-	(void)fputc('"', out);
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '"' || text[i] == '\\')
-			(void)fprintf(out, "\\%c", text[i]);
-		else if (text[i] == '\n')
-			(void)fputs("\\n", out);
-		else if (text[i] == '\r')
-			(void)fputs("\\r", out);
-		else if (text[i] == '$' && i + 1 < len && text[i + 1] == '{')
-			(void)fputs("\\$", out);
-		else
-			(void)fputc(text[i], out);
-	}
-	(void)fputc('"', out);
-}
-
-static void
-dump_key(const struct conf *c, const struct conf_key *k, FILE *out)
-{
-	const void *field = (const char *)c + k->offset;
-	const struct strings *s = field;
-	const char *text;
-
-	(void)fprintf(out, "%s = ", k->name);
-	switch (k->type) {
-	case TYPE_LIST:
-	case TYPE_NETWORKS:
-	case TYPE_FILES:
-		(void)fputc('{', out);
-		for (size_t i = 0; i < s->n; i++) {
-			if (i != 0)
-				(void)fputs(", ", out);
-			conf_quote(out, s->list[i], strlen(s->list[i]));
-		}
-		(void)fputc('}', out);
-		break;
-	case TYPE_TEXT:
-		text = *(char *const *)field;
-		conf_quote(out, text, strlen(text));
-		break;
-	case TYPE_SYNC:
-		(void)fputs(sync_names[*(const enum store_sync *)field], out);
-		break;
-	case TYPE_LEVEL:
-		(void)fputs(level_names[*(const enum log_level *)field], out);
-		break;
-	case TYPE_MODE:
-		(void)fprintf(out, "%04" PRIo64, *(const uint64_t *)field);
-		break;
-	case TYPE_TIME:
-		(void)fprintf(out, "%" PRIu64 "ms", *(const uint64_t *)field);
-		break;
-	case TYPE_SIZE:
-	case TYPE_NUMBER:
-		(void)fprintf(out, "%" PRIu64, *(const uint64_t *)field);
-		break;
-	case TYPE_LICENCE:
-		break; /* never asked for */
-	}
-	(void)fputc('\n', out);
-}
-
-static void
-dump_access(const char *name, const struct cidr_list *l, FILE *out)
-{
-	char text[CIDR_TEXT_SIZE];
-
-	if (l->n == 0)
-		return;
-	(void)fprintf(out, "\t%s = {", name);
-	for (size_t i = 0; i < l->n; i++) {
-		cidr_format(&l->list[i], text);
-		(void)fprintf(out, "%s\"%s\"", i != 0 ? ", " : "", text);
-	}
-	(void)fputs("}\n", out);
-}
-
-void
-conf_dump(const struct conf *c, FILE *out)
-{
-	const struct layout *l = c->layout;
-	char value[65536];
-	int len;
-
-	for (size_t i = 0; i < COUNT_OF(conf_keys); i++) {
-		if (conf_keys[i].type != TYPE_LICENCE)
-			dump_key(c, &conf_keys[i], out);
-	}
-	(void)fputs(c->licences_shown, out);
-	(void)fputc('\n', out);
-	for (size_t i = 0; settings_name(i) != NULL; i++) {
-		len = settings_show(&l->settings, i, value, sizeof(value));
-		if (len < 0 || (size_t)len >= sizeof(value))
-			continue; /* not set */
-		(void)fprintf(out, "%s = ", settings_name(i));
-		conf_quote(out, value, (size_t)len);
-		(void)fputc('\n', out);
-	}
-	for (const struct location *loc = l->locations; loc != NULL;
-	     loc = loc->next) {
-		(void)fputs("\nlocation ", out);
-		conf_quote(out, loc->prefix, strlen(loc->prefix));
-		(void)fputs(" {\n", out);
-		for (const struct rule *r = loc->rules.first; r != NULL;
-		     r = r->next) {
-			(void)fprintf(
-			    out, "\t%.*s = ", (int)r->name.len, r->name.ptr);
-			conf_quote(out, r->value.ptr, r->value.len);
-			(void)fputc('\n', out);
-		}
-		dump_access("allow", &loc->allow, out);
-		dump_access("deny", &loc->deny, out);
-		(void)fputs("}\n", out);
-	}
 }

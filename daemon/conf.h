@@ -49,6 +49,9 @@ struct conf {
 	char *socket_group;
 	uint64_t client_max_body_size;
 	uint64_t max_params_size;
+	uint64_t max_incoming_size;
+	uint64_t max_outgoing_size;
+	uint64_t max_subscriptions;
 	uint64_t max_connections;
 	uint64_t request_timeout_ms;
 	uint64_t http_header_timeout_ms;

@@ -17,7 +17,8 @@
 #define PATH_MAX_BYTES 4096
 
 static void
-control_reply(struct request *r, int status, const struct buf *body)
+control_reply(
+    struct daemon *d, struct request *r, int status, const struct buf *body)
 {
 	struct buf out;
 	struct reply reply;
@@ -30,22 +31,22 @@ control_reply(struct request *r, int status, const struct buf *body)
 	reply_bytes(&reply, body->data, body->len);
 	answer = reply_take(&reply);
 	buf_release(&out);
-	if (answer == NULL)
-		answer = payload_new("Status: 503\r\n\r\n", 15);
 	if (answer != NULL)
 		r->ops->reply(r, answer);
+	else
+		api_refuse(d->api, r, ERR_NOMEM);
 	payload_unref(&answer);
 }
 
 static void
-control_say(struct request *r, int status, const char *text)
+control_say(struct daemon *d, struct request *r, int status, const char *text)
 {
 	struct buf body;
 
 	buf_init(&body, CONTROL_MAX);
 	if (buf_printf(&body, "%s\n", text) != 0)
 		buf_clear(&body);
-	control_reply(r, status, &body);
+	control_reply(d, r, status, &body);
 	buf_release(&body);
 }
 
@@ -60,6 +61,8 @@ status_collect(struct daemon *d)
 	d->stats.store_reads = s->reads;
 	d->stats.store_collected = s->collected;
 	d->stats.store_corrupt = s->corrupt;
+	gateway_bytes(
+	    d->gateway, &d->stats.incoming_bytes, &d->stats.outgoing_bytes);
 	d->stats.store_queue_bytes = store_queued_bytes(d->store);
 }
 
@@ -68,6 +71,13 @@ status_close(void *arg, const char *name, uint64_t count, const char *help)
 {
 	(void)help;
 	if (buf_printf(arg, "close_%s %" PRIu64 "\n", name, count) != 0)
+		log_at(LOG_ERROR, "the status does not fit");
+}
+
+static void
+status_limit(void *arg, const char *name, uint64_t hits)
+{
+	if (buf_printf(arg, "limit_%s %" PRIu64 "\n", name, hits) != 0)
 		log_at(LOG_ERROR, "the status does not fit");
 }
 
@@ -84,8 +94,12 @@ control_status(struct daemon *d, struct request *r)
 		err = buf_printf(&body, #name " %" PRIu64 "\n", d->stats.name);
 #include "base/stats.tbl"
 #undef STAT
+	limits_walk(&d->stats.limits, status_limit, &body);
 	gateway_walk_closes(d->gateway, status_close, &body);
-	control_reply(r, 200, &body);
+	if (err == 0)
+		control_reply(d, r, 200, &body);
+	else
+		api_refuse(d->api, r, err);
 	buf_release(&body);
 }
 
@@ -110,9 +124,9 @@ control_bitrix(struct daemon *d, struct request *r)
 		keyring_count(all->personal.keys), algo != NULL ? algo : "none",
 		n, listeners_count(d->listeners, LISTEN_SCGI),
 		d->conf->client_max_body_size) != 0)
-		control_say(r, 503, err_text(ERR_NOMEM));
+		control_say(d, r, 503, err_text(ERR_NOMEM));
 	else
-		control_reply(r, 200, &body);
+		control_reply(d, r, 200, &body);
 	buf_release(&body);
 }
 
@@ -125,11 +139,11 @@ control_backup(struct daemon *d, struct request *r)
 	if (r->body.len == 0 || r->body.len >= sizeof(path) ||
 	    r->body.data[0] != '/' ||
 	    memchr(r->body.data, '\0', r->body.len) != NULL) {
-		control_say(r, 400, "the body has to be an absolute path");
+		control_say(d, r, 400, "the body has to be an absolute path");
 		return;
 	}
 	if (d->backing_up) {
-		control_say(r, 503, "a backup is under way already");
+		control_say(d, r, 503, "a backup is under way already");
 		return;
 	}
 	memcpy(path, r->body.data, r->body.len);
@@ -137,7 +151,7 @@ control_backup(struct daemon *d, struct request *r)
 	op = store_op_backup(path);
 	if (op == NULL || store_submit(d->store, op) != 0) {
 		store_op_free(&op);
-		control_say(r, 503, err_text(ERR_NOMEM));
+		control_say(d, r, 503, err_text(ERR_NOMEM));
 		return;
 	}
 	d->backing_up = true;
@@ -158,12 +172,12 @@ control_store_done(void *arg, struct store_op *op)
 	d->backup = NULL;
 	d->backing_up = false;
 	if (r != NULL && op->err == 0) {
-		control_say(r, 200, "done");
+		control_say(d, r, 200, "done");
 	} else if (r != NULL) {
 		(void)snprintf(text, sizeof(text),
 		    "the daemon, which writes the copy, could not: %s",
 		    err_text(op->err));
-		control_say(r, 500, text);
+		control_say(d, r, 500, text);
 	}
 	store_op_free(&op);
 }
@@ -181,7 +195,7 @@ control_handle(void *arg, struct request *r)
 	else if (slice_is(uri, "/bitrix"))
 		control_bitrix(d, r);
 	else
-		control_say(r, 404, "no such command");
+		control_say(d, r, 404, "no such command");
 }
 
 static void

@@ -7,6 +7,7 @@
 #define DAEMON_DAEMON_H
 
 #include "api/api.h"
+#include "base/clock.h"
 #include "base/stats.h"
 #include "daemon/conf.h"
 #include "daemon/listen.h"
@@ -23,6 +24,7 @@ struct daemon {
 	struct conf *conf;
 	struct stats stats;
 	struct event_base *base;
+	struct clock_log clock;
 	struct store *store;
 	struct hub *hub;
 	struct api *api;

@@ -10,10 +10,10 @@
 #include "base/log.h"
 
 #define SD_FIRST_FD 3 /* sd_listen_fds(3) */
-#define SD_FDS_MAX 64
+#define SD_FDS_MAX 65536
 
 struct taker {
-	inherit_take_f *take;
+	inherit_take_f *take, *kept;
 	void *arg;
 };
 
@@ -40,16 +40,20 @@ complain(const char *name, const char *what)
 }
 
 static int
-inherit(const struct taker *to, int fd, enum listen_as as, const char *name)
+inherit(const struct taker *to, int fd, enum listen_as as, bool kept,
+    const char *name)
 {
+	inherit_take_f *take = kept ? to->kept : to->take;
 	int family;
 
-	if (!is_listener(fd, &family))
-		return complain(name, "what was inherited does not listen");
+	if (is_listener(fd, &family) == kept)
+		return complain(name,
+		    kept ? "what was inherited is no connection"
+			 : "what was inherited does not listen");
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
 	    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
 		return complain(name, strerror(errno));
-	if (to->take(to->arg, fd, as, family != AF_UNIX) != 0)
+	if (take(to->arg, fd, as, family != AF_UNIX) != 0)
 		return complain(name, err_text(ERR_NOMEM));
 	return 0;
 }
@@ -107,6 +111,12 @@ systemd_sockets(void)
 	return n < 0 || n > SD_FDS_MAX ? 0 : (int)n;
 }
 
+static bool
+is_kept(const char *name)
+{
+	return strncmp(name, INHERIT_KEPT, strlen(INHERIT_KEPT)) == 0;
+}
+
 static int
 inherit_systemd(const struct taker *to)
 {
@@ -127,7 +137,8 @@ inherit_systemd(const struct taker *to)
 			return complain(title,
 			    "the name must be fastcgi, scgi, http, https "
 			    "or control");
-		if (inherit(to, SD_FIRST_FD + i, as, title) != 0)
+		if (inherit(to, SD_FIRST_FD + i, as, is_kept(names), title) !=
+		    0)
 			return ERR_SYSTEM;
 		names += len + (names[len] == ':');
 	}
@@ -149,13 +160,13 @@ inherit_stdin(const struct taker *to)
 	if (fd < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0)
 		return complain("descriptor 0", strerror(errno));
 	(void)close(null);
-	return inherit(to, fd, LISTEN_FASTCGI, "descriptor 0");
+	return inherit(to, fd, LISTEN_FASTCGI, false, "descriptor 0");
 }
 
 int
-inherit_sockets(inherit_take_f *take, void *arg)
+inherit_sockets(inherit_take_f *take, inherit_take_f *kept, void *arg)
 {
-	struct taker to = { take, arg };
+	struct taker to = { take, kept, arg };
 	int err = inherit_systemd(&to);
 
 	return err != 0 ? err : inherit_stdin(&to);

@@ -12,7 +12,12 @@
 /* Takes the descriptor; ERR_NOMEM. */
 typedef int inherit_take_f(void *arg, int fd, enum listen_as as, bool tcp);
 
-/* Hand each to `take`.  ERR_SYSTEM after a line in the log. */
-int inherit_sockets(inherit_take_f *take, void *arg) MUST_CHECK;
+/* Of connections that the process before us kept (notify_keep()). */
+#define INHERIT_KEPT "kept-"
+
+/* Hand each listener to `take`, each kept connection to `kept`.  ERR_SYSTEM
+ * after a line in the log. */
+int inherit_sockets(
+    inherit_take_f *take, inherit_take_f *kept, void *arg) MUST_CHECK;
 
 #endif

@@ -46,8 +46,16 @@ struct listener {
 	ino_t ino;
 };
 
+/* A connection that the process before us left. */
+struct kept {
+	struct kept *next;
+	int fd;
+	enum listen_as as;
+};
+
 struct listeners {
 	struct event_base *base;
+	struct kept *kept;
 	struct gateway *gw;
 	struct stats *stats;
 	const struct cidr_list *fronts;
@@ -121,16 +129,17 @@ peer_allowed(const struct listener *l, const struct sockaddr *peer)
 	return false;
 }
 
+static const enum gateway_kind kinds[] = {
+	[LISTEN_FASTCGI] = GATEWAY_FASTCGI,
+	[LISTEN_SCGI] = GATEWAY_SCGI,
+	[LISTEN_HTTP] = GATEWAY_HTTP,
+	[LISTEN_HTTPS] = GATEWAY_HTTPS,
+	[LISTEN_CONTROL] = GATEWAY_SCGI,
+};
+
 static void
 accepted(struct listener *l, int fd, const struct sockaddr *peer)
 {
-	static const enum gateway_kind kinds[] = {
-		[LISTEN_FASTCGI] = GATEWAY_FASTCGI,
-		[LISTEN_SCGI] = GATEWAY_SCGI,
-		[LISTEN_HTTP] = GATEWAY_HTTP,
-		[LISTEN_HTTPS] = GATEWAY_HTTPS,
-		[LISTEN_CONTROL] = GATEWAY_SCGI,
-	};
 	static const int on = 1;
 
 	if (!peer_allowed(l, peer)) {
@@ -153,34 +162,61 @@ has_room(const struct listener *l)
 }
 
 static void
-accept_cb(evutil_socket_t fd, short what, void *arg)
+listener_full(struct listener *l)
 {
-	struct listener *l = arg;
+	limit_count(&l->all->stats->limits, LIMIT_max_connections, 1);
+	listeners_pause(l->all, false, "max_connections reached");
+}
+
+/* A wake's share; true: there may be more. */
+static bool
+accept_some(struct listener *l)
+{
 	struct sockaddr_storage peer;
 	socklen_t len;
 	int i, conn;
 
-	(void)what;
 	for (i = 0; i < ACCEPTS; i++) {
 		if (!has_room(l)) {
-			listeners_pause(
-			    l->all, false, "max_connections reached");
-			return;
+			/* If there is anybody, we are woken once more. */
+			if (i == 0)
+				listener_full(l);
+			return false;
 		}
 		len = sizeof(peer);
-		conn = accept4(fd, (struct sockaddr *)&peer, &len,
+		conn = accept4(l->fd, (struct sockaddr *)&peer, &len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (conn >= 0)
 			accepted(l, conn, (struct sockaddr *)&peer);
 		else if (errno == EAGAIN)
-			return;
+			return false;
 		else if (errno == EMFILE || errno == ENFILE ||
 		    errno == ENOMEM || errno == ENOBUFS) {
 			listeners_pause(l->all, true, strerror(errno));
-			return;
+			limit_count(
+			    &l->all->stats->limits, LIMIT_descriptors, 1);
+			return false;
 		}
 		/* Else that one connection failed. */
 	}
+	return true;
+}
+
+static void
+accept_cb(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)accept_some(arg);
+}
+
+/* As many as can have waited since the last wake, and not those who go on
+ * coming while we accept. */
+static void
+accept_waiting(struct listener *l)
+{
+	for (int i = 0; i < BACKLOG / ACCEPTS && accept_some(l); i++)
+		;
 }
 
 /* Opening. */
@@ -439,6 +475,20 @@ take_inherited(void *arg, int fd, enum listen_as as, bool tcp)
 	return 0;
 }
 
+static int
+take_kept(void *arg, int fd, enum listen_as as, bool tcp)
+{
+	struct listeners *ls = arg;
+	struct kept *k = malloc(sizeof(*k));
+
+	(void)tcp;
+	if (k == NULL)
+		return ERR_NOMEM;
+	*k = (struct kept){ ls->kept, fd, as };
+	ls->kept = k;
+	return 0;
+}
+
 static bool
 is_inherited(const struct listener *first, enum listen_as as)
 {
@@ -455,7 +505,7 @@ open_all(struct listeners *ls, const struct listen_conf *conf)
 	size_t i;
 	int err;
 
-	err = inherit_sockets(take_inherited, ls);
+	err = inherit_sockets(take_inherited, take_kept, ls);
 	inherited = ls->list;
 	for (i = 0; i < conf->n && err == 0; i++) {
 		const struct listen_addr *a = &conf->addrs[i];
@@ -498,8 +548,15 @@ listeners_open(struct listeners **out, struct event_base *base,
 int
 listeners_start(struct listeners *ls, struct gateway *gw)
 {
+	struct kept *k;
+
 	ls->gw = gw;
 	ls->stopped = false;
+	while ((k = ls->kept) != NULL) {
+		ls->kept = k->next;
+		gateway_accept(gw, k->fd, kinds[k->as], false);
+		free(k);
+	}
 	return listeners_resume(ls);
 }
 
@@ -529,7 +586,7 @@ listeners_stop(struct listeners *ls)
 	for (l = ls->list; l != NULL; l = l->next) {
 		/* An inherited socket's backlog is the next process's. */
 		if (!l->inherited)
-			accept_cb(l->fd, EV_READ, l);
+			accept_waiting(l);
 		(void)event_del(l->ev);
 	}
 }
@@ -553,6 +610,7 @@ listeners_close(struct listeners **lsp)
 {
 	struct listeners *ls = *lsp;
 	struct listener *l;
+	struct kept *k;
 
 	*lsp = NULL;
 	if (ls == NULL)
@@ -560,6 +618,11 @@ listeners_close(struct listeners **lsp)
 	while ((l = ls->list) != NULL) {
 		ls->list = l->next;
 		listener_free(l);
+	}
+	while ((k = ls->kept) != NULL) {
+		ls->kept = k->next;
+		(void)close(k->fd);
+		free(k);
 	}
 	if (ls->pause != NULL)
 		event_free(ls->pause);

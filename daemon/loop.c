@@ -14,13 +14,17 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/inherit.h"
 
-#define DRAIN_MS 10000 /* then we go all the same */
+#define DRAIN_MS 10000	  /* then we go all the same */
+#define DRAIN_READ_MS 500 /* of them for what has come already */
+
+static const struct timeval drain_read = { 0, DRAIN_READ_MS * 1000 };
 
 static void
 loop_time(struct daemon *d)
 {
-	hub_set_time(d->hub, clock_wall_s(NULL), clock_mono_ms());
+	hub_set_time(d->hub, clock_log_s(&d->clock), clock_mono_ms());
 }
 
 static void
@@ -48,12 +52,15 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 
 /*
  * What has reached us already is served: connections in the backlog of our
- * own sockets are taken, and one more turn reads what lies in all of them.
+ * own sockets are taken, and what lies in all of them is read until nothing
+ * is left.  Who goes on sending would keep us here for ever, so that has an
+ * end, and when it has come everybody was read from at least once.
  */
 static void
 loop_drain(struct daemon *d)
 {
 	listeners_stop(d->listeners);
+	(void)event_base_loopexit(d->base, &drain_read);
 	(void)event_base_loop(d->base, EVLOOP_NONBLOCK);
 	log_at(LOG_NOTICE, "stopping");
 	notify_say(&d->notify, "STOPPING=1");
@@ -186,6 +193,9 @@ loop_run(struct daemon *d)
 	if (err != 0) {
 		log_at(LOG_ERROR, "cannot set up the event loop");
 	} else {
+		notify_kept(&d->notify, INHERIT_KEPT "fastcgi");
+		notify_kept(&d->notify, INHERIT_KEPT "scgi");
+		notify_kept(&d->notify, INHERIT_KEPT "http");
 		notify_say(&d->notify, "READY=1");
 		log_at(LOG_NOTICE, "ready");
 		loop_turn_end(d);
@@ -201,6 +211,9 @@ loop_run(struct daemon *d)
 		if (err == 0)
 			loop_turn_end(d);
 	}
+	/* What was answered last can be kept as well. */
+	if (err == 0)
+		gateway_drain(d->gateway);
 	loop_signals_block();
 	loop_events_free(d);
 	if (err != 0)

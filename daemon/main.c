@@ -8,25 +8,31 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/accept.h"
 #include "auth/tls.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/inherit.h"
 #include "daemon/priv.h"
+#include "store/store_verify.h"
 
-#define DESCRIPTORS_KEPT 64 /* for files, listeners, the log */
+#define DESCRIPTORS_KEPT 64	       /* for files, listeners, the log */
+#define RELOAD_BYTES ((size_t)4 << 20) /* that reading the file may take */
 #define FEW_CONNECTIONS 4096
 #define DEFAULT_CONF SYSCONFDIR "/holdfast/holdfast.conf"
 
 static const char usage_text[] =
-    "usage: holdfastd [-c FILE] [-t | -T]\n"
+    "usage: holdfastd [-c FILE] [-t | -T | -C]\n"
     "  -c FILE  read this configuration (default " DEFAULT_CONF ")\n"
     "  -t       check the configuration and exit\n"
     "  -T       check it, print the effective settings and exit\n"
+    "  -C       check every byte of the database, and exit\n"
     "  -V       print the version and exit\n"
     "  -h       print this help and exit\n";
 
@@ -42,6 +48,8 @@ gateway_limits_of(const struct daemon *d, const struct conf *c)
 	return (struct gateway_limits){
 		.max_params = c->max_params_size,
 		.max_body = c->client_max_body_size,
+		.max_incoming = c->max_incoming_size,
+		.max_outgoing = c->max_outgoing_size,
 		.request_timeout_ms = c->request_timeout_ms,
 		.max_unsent = c->subscriber_buffer_size,
 		.max_unsent_ms = c->subscriber_buffer_time_ms,
@@ -66,6 +74,7 @@ daemon_apply_limits(
 		    ? s->max_number_of_wildcard_channels
 		    : s->max_number_of_channels,
 		.max_stored = s->max_messages_stored,
+		.max_subscriptions = c->max_subscriptions,
 		.wildcard_prefix = { s->wildcard_channel_prefix,
 		    strlen(s->wildcard_channel_prefix) },
 		.events_channel = { s->events_channel_id,
@@ -117,13 +126,26 @@ reload_certs(struct daemon *d, const struct conf *c)
 	tls_certs_unref(&certs);
 }
 
+/*
+ * Without memory libconfuse does not fail but ends the process.  A file that
+ * cannot be read at the start is no harm done; at a reload better look first.
+ */
+static bool
+memory_is_there(void)
+{
+	void *volatile some = malloc(RELOAD_BYTES); /* really */
+
+	free(some);
+	return some != NULL;
+}
+
 void
 daemon_reload(struct daemon *d)
 {
 	struct gateway_limits limits;
 	struct conf *new, *old = d->conf;
 
-	if (conf_read(d->conf_path, &new) != 0) {
+	if (!memory_is_there() || conf_read(d->conf_path, &new) != 0) {
 		log_at(LOG_ERROR,
 		    "%s was not reloaded; the old settings stay "
 		    "in force",
@@ -231,10 +253,39 @@ open_store(struct daemon *d)
 		.sync = d->conf->sync,
 		.max_bytes = d->conf->max_database_size,
 		.queue_bytes = d->conf->store_queue_size,
-		.wall = clock_wall_s,
+		.wall = clock_log_s,
+		.wall_arg = &d->clock,
 	};
 
+	/* A new log reserves its first positions while it is loaded. */
+	clock_log_begin(&d->clock, 0);
 	return store_open(&sc, &d->store);
+}
+
+/* Once the log is known, and before its thread runs. */
+static void
+open_clock(struct daemon *d)
+{
+	int64_t wall_s = clock_wall_s(NULL), log_s;
+
+	clock_log_begin(&d->clock, (int64_t)cursor_time(hub_newest(d->hub)));
+	log_s = clock_log_s(&d->clock);
+	if (log_s > wall_s + 1)
+		log_at(LOG_WARN,
+		    "the clock is %" PRId64 " s behind the newest message: "
+		    "messages get the time that follows on it",
+		    log_s - wall_s);
+	hub_set_time(d->hub, log_s, clock_mono_ms());
+}
+
+static bool
+keep_connection(void *arg, int fd, const char *kind)
+{
+	struct daemon *d = arg;
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), INHERIT_KEPT "%s", kind);
+	return notify_keep(&d->notify, fd, name);
 }
 
 static int
@@ -247,6 +298,8 @@ open_gateway(struct daemon *d, struct tls_certs *certs)
 		return ERR_NOMEM;
 	if (certs != NULL)
 		gateway_set_certs(d->gateway, certs);
+	if (d->notify.room != 0)
+		gateway_set_keeper(d->gateway, keep_connection, d);
 	return 0;
 }
 
@@ -263,6 +316,9 @@ daemon_start_with(struct daemon *d, struct tls_certs **certs)
 		    "each waiting poll holds one; more descriptors "
 		    "(LimitNOFILE, ulimit -n) make more room",
 		    limits.max_connections);
+	if (!accept_begin())
+		log_at(LOG_WARN,
+		    "OpenSSL gives no SHA-1: no WebSocket can be opened");
 	d->base = event_base_new();
 	if (d->base == NULL)
 		return ERR_NOMEM;
@@ -279,11 +335,13 @@ daemon_start_with(struct daemon *d, struct tls_certs **certs)
 		err = hub_new(d->store, &d->stats, &d->hub);
 	if (err != 0)
 		return err;
+	open_clock(d);
 	daemon_apply_limits(d, d->conf, &d->conf->layout->settings);
 	err = api_new(d->hub, &d->stats, d->conf->layout, &d->api);
 	if (err != 0)
 		return err;
 	(void)conf_take_layout(d->conf); /* it is the api's now */
+	api_set_clock(d->api, &d->clock);
 	api_set_control(d->api, &control_ops, d);
 	err = open_gateway(d, *certs);
 	if (err == 0)
@@ -307,25 +365,28 @@ daemon_start(struct daemon *d)
  * Top down.  The store commits what is queued before it closes; readers of
  * its results are still there then, the connections are not.
  */
-static void
+static int
 daemon_stop(struct daemon *d)
 {
+	int err;
+
 	listeners_close(&d->listeners);
 	gateway_free(&d->gateway);
-	store_close(&d->store);
+	err = store_close(&d->store);
 	api_free(&d->api);
 	hub_free(&d->hub);
 	if (d->base != NULL)
 		event_base_free(d->base);
 	notify_close(&d->notify);
 	conf_free(&d->conf);
+	return err;
 }
 
 static int
 daemon_main(const char *conf_path)
 {
 	struct daemon d = { .conf_path = conf_path };
-	int err, status = 1;
+	int err, end;
 
 	(void)umask(027);
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -340,12 +401,14 @@ daemon_main(const char *conf_path)
 		log_set_level(d.conf->log_level);
 		err = daemon_start(&d);
 	}
-	if (err == 0)
-		status = loop_run(&d);
+	if (err != 0)
+		log_at(LOG_ERROR, "not started: %s", err_text(err));
 	else
-		log_at(LOG_ERROR, "not started");
-	daemon_stop(&d);
-	return status;
+		err = loop_run(&d);
+	end = daemon_stop(&d);
+	if (end != 0 && err == 0)
+		log_at(LOG_ERROR, "ended badly: %s", err_text(end));
+	return err != 0 || end != 0;
 }
 
 static int
@@ -373,14 +436,35 @@ daemon_check(const char *conf_path, bool dump)
 	return 0;
 }
 
+/* As the daemon's user, or it could not open afterwards what is made here. */
+static int
+daemon_verify(const char *conf_path)
+{
+	struct conf *c = NULL;
+	int err = conf_read(conf_path, &c);
+
+	(void)umask(027);
+	if (err == 0 && strcmp(c->database, "memory") == 0) {
+		log_at(LOG_ERROR, "there is no database to check: it is %s",
+		    c->database);
+		err = ERR_CONFIG;
+	}
+	if (err == 0)
+		err = priv_drop(c->user, c->group);
+	if (err == 0)
+		err = store_verify(c->database);
+	conf_free(&c);
+	return err != 0;
+}
+
 int
 main(int argc, char **argv)
 {
 	const char *conf_path = DEFAULT_CONF;
-	bool check = false, dump = false;
+	bool check = false, dump = false, verify = false;
 	int c;
 
-	while ((c = getopt(argc, argv, "c:tTVh")) != -1) {
+	while ((c = getopt(argc, argv, "c:tTCVh")) != -1) {
 		switch (c) {
 		case 'c':
 			conf_path = optarg;
@@ -390,6 +474,9 @@ main(int argc, char **argv)
 			break;
 		case 'T':
 			dump = true;
+			break;
+		case 'C':
+			verify = true;
 			break;
 		case 'V':
 			(void)printf("holdfastd %s\n", PACKAGE_VERSION);
@@ -406,6 +493,8 @@ main(int argc, char **argv)
 		(void)fputs(usage_text, stderr);
 		return 2;
 	}
+	if (verify)
+		return daemon_verify(conf_path);
 	if (check || dump)
 		return daemon_check(conf_path, dump);
 	return daemon_main(conf_path);

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -46,16 +48,13 @@ priv_group(const char *name, gid_t *gid)
 	return 0;
 }
 
-int
-priv_drop(const char *user, const char *group)
+static int
+become(const char *user, const char *group)
 {
 	uid_t uid;
 	gid_t gid;
-	int err;
+	int err = priv_user(user, &uid);
 
-	if (geteuid() != 0)
-		return 0;
-	err = priv_user(user, &uid);
 	if (err == 0)
 		err = priv_group(group, &gid);
 	if (err != 0)
@@ -76,7 +75,48 @@ priv_drop(const char *user, const char *group)
 		log_at(LOG_ERROR, "root could be regained after dropping it");
 		return ERR_SYSTEM;
 	}
-	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return 0;
+}
+
+/*
+ * What a program that is not root may have been given all the same, by file
+ * capabilities or as ambient ones: to bind a port below 1024, for example.
+ * glibc has no functions for these; libcap would be a part more.
+ */
+static int
+give_up_capabilities(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3
+	};
+	struct __user_cap_data_struct caps[2] = { { 0 } };
+	static const struct __user_cap_data_struct none[2];
+
+	if (syscall(SYS_capget, &head, caps) != 0)
+		return -1;
+	if (memcmp(caps, none, sizeof(caps)) == 0)
+		return 0;
+	/* The ambient ones go with the permitted. */
+	return syscall(SYS_capset, &head, none) == 0 ? 0 : -1;
+}
+
+int
+priv_drop(const char *user, const char *group)
+{
+	int err = geteuid() == 0 ? become(user, group) : 0;
+
+	if (err != 0)
+		return err;
+	if (geteuid() != 0 && give_up_capabilities() != 0) {
+		log_at(LOG_ERROR, "cannot give up capabilities: %s",
+		    strerror(errno));
+		return ERR_SYSTEM;
+	}
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+		log_at(LOG_ERROR, "cannot renounce new privileges: %s",
+		    strerror(errno));
+		return ERR_SYSTEM;
+	}
 	return 0;
 }
 

@@ -15,9 +15,10 @@
  * kernel does not take at once hangs in a struct conn_out that is made for
  * it and freed after it.
  *
- * Who does not read his answer at all is given request_timeout.  A streaming
- * answer has no end, so its reader could fall behind for ever, taking a little
- * now and then: its parts are bounded in bytes and in age besides.
+ * Who does not read his answer at all is given request_timeout; who takes a
+ * little now and then is given a second more for each SLOW_RATE bytes, and no
+ * longer.  A streaming answer has no end, so its parts are bounded in bytes and
+ * in age.
  *
  * Where many messages come at once, each to the same thousands, what a reader
  * gets after the first of them is gathered and written together: a system call
@@ -46,9 +47,10 @@
 #include "fcgi/fcgi_codec.h"
 #include "fcgi/gateway_priv.h"
 
-#define OUT_PAUSE 64 /* items kept: stop reading until there are half */
-#define OUT_MAX 512  /* answers: one read asked for so many, close */
-#define LINGER_S 5   /* without a byte */
+#define OUT_PAUSE 64   /* items kept: stop reading until there are half */
+#define OUT_MAX 512    /* answers: one read asked for so many, close */
+#define LINGER_S 5     /* without a byte */
+#define SLOW_RATE 4096 /* bytes a second: the least to take an answer with */
 #define HANDSHAKES_A_TURN 16
 
 /* So much is written before the end of a gathering: what one write takes, or
@@ -59,10 +61,11 @@
 struct conn_out {
 	struct conn *conn;
 	TAILQ_ENTRY(conn_out) link; /* in gw->gathered */
+	LIST_ENTRY(conn_out) all;   /* in gw->outs */
 	struct out queue;
 	bool gathered;	 /* the kernel is asked later; ev is idle */
 	bool paused;	 /* too many items: we do not read */
-	bool aging;	 /* the timeout is the oldest part's */
+	uint8_t why;	 /* of the close when the timeout comes */
 	struct event ev; /* writing; times out */
 };
 
@@ -102,6 +105,7 @@ conn_init(struct conn *c, struct gateway *gw, int fd,
 	c->linger = false;
 	c->ended = false;
 	c->held = false;
+	c->rests = 0;
 	if (event_assign(&c->ev, gw->base, fd, EV_READ | EV_PERSIST,
 		conn_read_cb, c) != 0 ||
 	    event_add(&c->ev, NULL) != 0)
@@ -145,10 +149,11 @@ conn_out_new(struct conn *c)
 		return false;
 	}
 	out->conn = c;
-	out_init(&out->queue);
+	out_init(&out->queue, &c->gw->outgoing);
+	LIST_INSERT_HEAD(&c->gw->outs, out, all);
 	out->gathered = false;
 	out->paused = false;
-	out->aging = false;
+	out->why = CONN_CLOSE_SLOW;
 	c->out = out;
 	c->gw->writing++;
 	return true;
@@ -168,6 +173,7 @@ conn_out_free(struct conn *c)
 	if (c->out == NULL)
 		return;
 	conn_ungather(c);
+	LIST_REMOVE(c->out, all);
 	out_clear(&c->out->queue);
 	(void)event_del(&c->out->ev);
 	free(c->out);
@@ -207,32 +213,47 @@ conn_late(struct conn *c)
 	conn_close(c, CONN_CLOSE_LATE);
 }
 
-/* Until the front takes more, but no longer than the oldest part may wait. */
+/* What is left of the time that an item had. */
+static uint64_t
+item_wait_ms(const struct out_item *it, uint64_t most_ms)
+{
+	uint64_t age_ms = clock_mono_ms() - it->since_ms;
+
+	return most_ms - MIN_OF(age_ms, most_ms);
+}
+
+/* Until the front takes more, but no longer than the next answer may take, and
+ * the oldest part wait. */
 static void
 conn_await(struct conn *c)
 {
 	const struct gateway_limits *limits = &c->gw->limits;
+	const struct out_item *next = out_first(&c->out->queue);
 	const struct out_item *part = out_oldest_part(&c->out->queue);
-	uint64_t wait_ms = limits->request_timeout_ms;
-	uint64_t age_ms = part != NULL ? clock_mono_ms() - part->since_ms : 0;
+	uint64_t wait_ms = limits->request_timeout_ms, part_ms;
 	struct timeval tv;
 
-	if (part != NULL && age_ms >= limits->max_unsent_ms) {
-		conn_close(c, CONN_CLOSE_BEHIND_TIME);
-		return;
+	if (!next->part)
+		wait_ms = MIN_OF(wait_ms,
+		    item_wait_ms(next,
+			wait_ms + (uint64_t)next->with * 1000 / SLOW_RATE));
+	c->out->why = CONN_CLOSE_SLOW;
+	part_ms = part != NULL ? item_wait_ms(part, limits->max_unsent_ms)
+			       : UINT64_MAX;
+	if (part_ms < wait_ms) {
+		c->out->why = CONN_CLOSE_BEHIND_TIME;
+		wait_ms = part_ms;
 	}
-	c->out->aging =
-	    part != NULL && limits->max_unsent_ms - age_ms < wait_ms;
-	if (c->out->aging)
-		wait_ms = limits->max_unsent_ms - age_ms;
 	tv = ms_to_timeval(wait_ms);
-	if (event_add(&c->out->ev, &tv) != 0)
+	if (wait_ms == 0)
+		conn_close(c, (enum conn_close_why)c->out->why);
+	else if (event_add(&c->out->ev, &tv) != 0)
 		conn_close(c, CONN_CLOSE_NOMEM);
 }
 
 /* Stop reading; a kick that is on its way still comes. */
 static void
-conn_rest(struct conn *c)
+conn_stop_reading(struct conn *c)
 {
 	bool kicked = event_pending(&c->ev, EV_WRITE, NULL) != 0;
 
@@ -251,7 +272,7 @@ conn_pause(struct conn *c)
 	if (c->out->queue.count < most || c->out->paused)
 		return;
 	c->out->paused = true;
-	conn_rest(c);
+	conn_stop_reading(c);
 }
 
 /* What was kept passes no bound, and somebody waits for it to go. */
@@ -270,6 +291,28 @@ conn_kept(struct conn *c, const struct out_item *it)
 		conn_await(c);
 }
 
+/* More waits than may, of all together: who is furthest behind goes, and who
+ * is half as far, until there is some room.  So it is asked for seldom. */
+static void
+conn_relieve(struct gateway *gw)
+{
+	struct quota *all = &gw->outgoing;
+	struct conn_out *out, *next;
+	size_t most = 0;
+
+	if (all->used <= all->max)
+		return;
+	limit_hit(&gw->stats->limits, LIMIT_max_outgoing_size);
+	LIST_FOREACH(out, &gw->outs, all)
+	most = MAX_OF(most, out_weight(&out->queue));
+	for (out = LIST_FIRST(&gw->outs);
+	     out != NULL && all->used > all->max / 4 * 3; out = next) {
+		next = LIST_NEXT(out, all);
+		if (out_weight(&out->queue) >= most / 2)
+			conn_close(out->conn, CONN_CLOSE_BEHIND_ALL);
+	}
+}
+
 static void
 conn_keep(struct conn *c, struct out_item *it)
 {
@@ -282,12 +325,12 @@ conn_keep(struct conn *c, struct out_item *it)
 		conn_close(c, CONN_CLOSE_BEHIND_BYTES);
 		return;
 	}
-	if (it->part)
-		it->since_ms = clock_mono_ms();
+	it->since_ms = clock_mono_ms();
 	if (out_keep(&c->out->queue, it) != 0)
 		conn_close(c, CONN_CLOSE_NOMEM);
 	else
 		conn_kept(c, it);
+	conn_relieve(c->gw);
 }
 
 /* Does it wait for the end of the gathering?  The first part of one does not,
@@ -334,6 +377,7 @@ conn_gather(struct conn *c, struct out_item *it)
 		conn_close(c, CONN_CLOSE_NOMEM);
 	else if (q->count >= GATHER_ITEMS || q->bytes >= GATHER_BYTES)
 		conn_gather_write(c);
+	conn_relieve(c->gw);
 }
 
 static void
@@ -380,9 +424,12 @@ conn_unsent(const struct conn *c)
 	return c->out != NULL ? c->out->queue.bytes : 0;
 }
 
+/* If nobody else wants it to be quiet. */
 static void
 conn_resume(struct conn *c)
 {
+	if (c->held || c->rests != 0 || (c->out != NULL && c->out->paused))
+		return;
 	if (event_add(&c->ev, NULL) != 0)
 		conn_close(c, CONN_CLOSE_RESET);
 }
@@ -400,6 +447,7 @@ conn_flushed(struct conn *c)
 	if (c->tls != NULL)
 		tls_shutdown(c->tls);
 	conn_set_state(c, CONN_LINGER);
+	c->linger_ms = (uint32_t)clock_mono_ms();
 	if (shutdown(c->fd, SHUT_WR) != 0 || event_add(&c->ev, &linger) != 0)
 		conn_close(c, CONN_CLOSE_RESET);
 }
@@ -423,7 +471,22 @@ conn_unhold(struct conn *c)
 		return;
 	watch_remove(&c->gw->watch, c->fd);
 	c->held = false;
-	if (c->out == NULL || !c->out->paused)
+	conn_resume(c);
+}
+
+void
+conn_rest(struct conn *c)
+{
+	assert(c->rests < UINT8_MAX);
+	if (c->rests++ == 0 && c->state == CONN_OPEN)
+		conn_stop_reading(c);
+}
+
+void
+conn_wake(struct conn *c)
+{
+	assert(c->rests != 0);
+	if (--c->rests == 0 && c->state == CONN_OPEN)
 		conn_resume(c);
 }
 
@@ -470,8 +533,7 @@ conn_progress(struct conn *c)
 	if (out->paused && c->state == CONN_OPEN && c->tls == NULL &&
 	    out->queue.count <= OUT_PAUSE / 2) {
 		out->paused = false;
-		if (!c->held)
-			conn_resume(c);
+		conn_resume(c);
 	} else if (c->state == CONN_OPEN) {
 		conn_pause(c); /* what was gathered */
 	}
@@ -490,7 +552,7 @@ conn_drained(struct conn *c)
 		conn_flushed(c);
 		return;
 	}
-	if (paused && !c->held)
+	if (paused)
 		conn_resume(c);
 	if (c->state == CONN_OPEN)
 		c->ops->drained(c);
@@ -531,8 +593,7 @@ conn_write_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	OBJ_CAST(c, arg, CONN_MAGIC);
 	if ((what & EV_WRITE) == 0) {
-		conn_close(c,
-		    c->out->aging ? CONN_CLOSE_BEHIND_TIME : CONN_CLOSE_SLOW);
+		conn_close(c, (enum conn_close_why)c->out->why);
 		return;
 	}
 	conn_write(c);
@@ -596,8 +657,10 @@ conn_handshake_failed(struct conn *c)
 static bool
 conn_handshake(struct conn *c)
 {
-	if (c->gw->handshakes == HANDSHAKES_A_TURN)
+	if (c->gw->handshakes == HANDSHAKES_A_TURN) {
+		limit_hit(&c->gw->stats->limits, LIMIT_handshakes_a_turn);
 		return false;
+	}
 	if (c->gw->handshakes++ == 0)
 		event_active(&c->gw->shaken, EV_TIMEOUT, 0);
 	switch (tls_handshake(c->tls)) {
@@ -643,6 +706,12 @@ conn_read_tls(struct conn *c)
 		c->ops->input(c, (struct slice){ c->gw->input, (size_t)n });
 }
 
+static uint32_t
+conn_lingered_ms(const struct conn *c)
+{
+	return (uint32_t)clock_mono_ms() - c->linger_ms;
+}
+
 static void
 conn_read_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -657,13 +726,14 @@ conn_read_cb(evutil_socket_t fd, short what, void *arg)
 			conn_close(c, CONN_CLOSE_LINGER);
 		return;
 	}
-	if (c->held || c->state == CONN_DEAD)
+	if (c->held || c->rests != 0 || c->state == CONN_DEAD)
 		return; /* since the event came up */
 	if (c->tls != NULL && c->state == CONN_OPEN) {
 		conn_read_tls(c);
 		return;
 	}
-	/* What comes after the last answer is dropped unread, TLS or not. */
+	/* What comes after the last answer is dropped unread, TLS or not.
+	 * Each byte prolongs the event's timeout, so that is not all. */
 	n = read(fd, c->gw->input, sizeof(c->gw->input));
 	if (n == 0)
 		conn_ended(c);
@@ -671,4 +741,7 @@ conn_read_cb(evutil_socket_t fd, short what, void *arg)
 		conn_close(c, CONN_CLOSE_RESET);
 	else if (n > 0 && c->state == CONN_OPEN)
 		c->ops->input(c, (struct slice){ c->gw->input, (size_t)n });
+	else if (c->state == CONN_LINGER &&
+	    conn_lingered_ms(c) >= c->gw->limits.request_timeout_ms)
+		conn_close(c, CONN_CLOSE_LINGER);
 }

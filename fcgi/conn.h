@@ -45,6 +45,7 @@ typedef void conn_free_f(struct conn *c);
 
 struct conn_ops { /* one const instance per kind of session */
 	const char *name;
+	bool of_front; /* not a client's own: kept before those */
 	conn_input_f *input;
 	conn_eof_f *eof;
 	conn_drained_f *drained;
@@ -70,6 +71,7 @@ struct conn {
 	TAILQ_ENTRY(conn) link; /* in gw->conns, then gw->dead */
 	struct conn_out *out;	/* what the kernel did not take, or not yet */
 	uint32_t gathering;	/* the last one that it had a part in, or 0 */
+	uint32_t linger_ms;	/* when it began; monotonic, its low bits */
 	struct tls *tls;	/* between it and the session, or NULL */
 	uint8_t state;		/* enum conn_state */
 	bool control;
@@ -77,6 +79,7 @@ struct conn {
 	bool linger;	 /* the front may still be sending */
 	bool ended;	 /* the front sends no more */
 	bool held;	 /* not read from for now; watched instead */
+	uint8_t rests;	 /* conn_rest() so often: not read from either */
 	struct event ev; /* reading */
 };
 
@@ -111,6 +114,10 @@ size_t conn_unsent(const struct conn *c);
  * leaves is noticed all the same.  And the contrary. */
 void conn_hold(struct conn *c);
 void conn_unhold(struct conn *c);
+/* Likewise for a moment: nobody watches meanwhile, so that a peer who has said
+ * all and leaves is heard to the end.  One conn_wake() for each. */
+void conn_rest(struct conn *c);
+void conn_wake(struct conn *c);
 /* Call ops->more() soon, but not from within this call. */
 void conn_kick(struct conn *c);
 /* Its fd was watched, and the peer has gone: a watch_gone_f. */
@@ -118,7 +125,8 @@ void conn_gone(void *c);
 
 /* No more input; close when all is written.  linger: bytes that the front is
  * still sending are waited for, since closing on them would reset the
- * connection and could take the answer away from the front. */
+ * connection and could take the answer away from the front.  Not for longer
+ * than request_timeout, however many still come. */
 void conn_finish(struct conn *c, bool linger);
 
 /* A conn_late_f of those that just close then. */

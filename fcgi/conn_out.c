@@ -20,11 +20,45 @@
  * and the allocator's share.  Without it, tiny parts would pass any bound. */
 #define PART_OVERHEAD 128
 
+/* The allocator's share of an item and of a payload. */
+#define ALLOC_OVERHEAD 16
+#define ITEM_MEMORY (sizeof(struct out_item) + ALLOC_OVERHEAD)
+
 void
-out_init(struct out *o)
+out_init(struct out *o, struct quota *all)
 {
 	memset(o, 0, sizeof(*o));
 	STAILQ_INIT(&o->items);
+	o->all = all;
+}
+
+size_t
+out_weight(const struct out *o)
+{
+	return o->bytes + o->count * PART_OVERHEAD;
+}
+
+/* A payload that waits in many places is there once. */
+static size_t
+payload_memory(const struct payload *p)
+{
+	return sizeof(*p) + p->len + ALLOC_OVERHEAD;
+}
+
+static void
+memory_add(struct out *o, struct payload *p)
+{
+	o->all->used += ITEM_MEMORY;
+	if (p->kept++ == 0)
+		o->all->used += payload_memory(p);
+}
+
+static void
+memory_remove(struct out *o, struct payload *p)
+{
+	quota_give(o->all, ITEM_MEMORY);
+	if (--p->kept == 0)
+		quota_give(o->all, payload_memory(p));
 }
 
 static enum fcgi_shape
@@ -173,10 +207,11 @@ out_keep(struct out *o, const struct out_item *it)
 	if (kept == NULL)
 		return ERR_NOMEM;
 	*kept = *it;
-	(void)payload_ref(kept->payload);
+	memory_add(o, payload_ref(kept->payload));
 	STAILQ_INSERT_TAIL(&o->items, kept, link);
 	o->count++;
 	o->bytes += left;
+	kept->with = o->bytes;
 	if (it->part) {
 		o->parts++;
 		o->part_bytes += left;
@@ -200,6 +235,7 @@ first_advance(struct out *o, size_t n)
 	o->count--;
 	if (it->part)
 		o->parts--;
+	memory_remove(o, it->payload);
 	payload_unref(&it->payload);
 	free(it);
 }
@@ -240,6 +276,12 @@ out_has_room(const struct out *o, const struct out_item *it, size_t max)
 	return o->part_bytes + item_left(it) +
 	    ((size_t)o->parts + 1) * PART_OVERHEAD <=
 	    max;
+}
+
+const struct out_item *
+out_first(const struct out *o)
+{
+	return STAILQ_FIRST(&o->items);
 }
 
 /* Answers of one write stand before it at most, and few of them. */

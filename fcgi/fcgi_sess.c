@@ -40,6 +40,7 @@ struct fcgi_input {
 	struct fcgi_pairs pairs;
 	bool in_body;	/* the parameters are complete */
 	bool announced; /* there was a CONTENT_LENGTH */
+	bool wanted;	/* a body has begun, and may come */
 	uint64_t content_length;
 };
 
@@ -78,13 +79,15 @@ static request_send_f fcgi_send;
 static request_finish_f fcgi_finish;
 static request_unsent_f fcgi_unsent;
 static request_fail_f fcgi_fail;
+static request_rest_f fcgi_rest;
 
 static const struct request_ops request_ops = { .name = "fastcgi",
 	.reply = fcgi_reply,
 	.send = fcgi_send,
 	.finish = fcgi_finish,
 	.unsent = fcgi_unsent,
-	.fail = fcgi_fail };
+	.fail = fcgi_fail,
+	.rest = fcgi_rest };
 
 static struct fcgi_req *
 req_find(const struct fcgi_sess *s, uint16_t id)
@@ -176,7 +179,13 @@ req_free(struct fcgi_req *q)
 static void
 sess_rest(struct fcgi_sess *s)
 {
-	if (s->active == 0 && (s->closing || s->conn.gw->draining))
+	const struct gateway *gw = s->conn.gw;
+
+	if (s->active != 0)
+		return;
+	if (!s->closing && gw->draining && gw->keep != NULL)
+		conn_hold(&s->conn); /* the next request is not for us */
+	else if (s->closing || gw->draining)
 		conn_finish(&s->conn, s->unfinished);
 }
 
@@ -250,6 +259,17 @@ fcgi_fail(struct request *r)
 }
 
 static void
+fcgi_rest(struct request *r, bool rest)
+{
+	struct conn *c = &CONTAINER_OF(r, struct fcgi_req, r)->sess->conn;
+
+	if (rest)
+		conn_rest(c);
+	else
+		conn_wake(c);
+}
+
+static void
 req_refuse(struct fcgi_req *q, int err)
 {
 	q->refused = true;
@@ -285,6 +305,20 @@ begin_refuse(struct fcgi_sess *s, uint16_t id, uint8_t status)
 	sess_rest(s);
 }
 
+/* Has it as many requests as it may?  One it may always have; fronts that
+ * put several on a connection share what the others leave. */
+static bool
+sess_is_full(const struct fcgi_sess *s)
+{
+	const struct gateway *gw = s->conn.gw;
+
+	if (s->active < REQUESTS_MAX &&
+	    (s->active == 0 || gw->requests < gw->limits.max_connections))
+		return false;
+	limit_hit(&gw->stats->limits, LIMIT_requests_per_connection);
+	return true;
+}
+
 static void
 sess_begin(struct fcgi_sess *s, uint16_t id)
 {
@@ -298,7 +332,7 @@ sess_begin(struct fcgi_sess *s, uint16_t id)
 		s->closing = true;
 	if (role != FCGI_RESPONDER)
 		begin_refuse(s, id, FCGI_UNKNOWN_ROLE);
-	else if (s->active == REQUESTS_MAX)
+	else if (sess_is_full(s))
 		begin_refuse(s, id, FCGI_OVERLOADED);
 	else if (req_new(s, id) == NULL)
 		begin_refuse(s, id, FCGI_OVERLOADED);
@@ -380,25 +414,50 @@ body_end(const struct fcgi_req *q)
 	return 0;
 }
 
+/* More of the body; *over: it is not wanted, and q is answered.  Of one that is
+ * there at once, as most are, that is not asked beforehand: nothing would be
+ * saved, and it costs a publisher's request a tenth of our work. */
+static int
+body_more(struct fcgi_req *q, struct slice some, bool *over)
+{
+	struct fcgi_input *in = q->in;
+	bool whole = in->announced && some.len == in->content_length;
+
+	if (!in->wanted && !whole) {
+		*over =
+		    api_body(q->sess->conn.gw->api, &q->r) == API_BODY_REFUSED;
+		if (*over)
+			return 0;
+		in->wanted = true;
+	}
+	return buf_append(&q->r.body, some.ptr, some.len);
+}
+
 /* PARAMS or STDIN of a request that is still coming in. */
 static void
 on_stream(struct fcgi_req *q, const struct fcgi_piece *p)
 {
-	bool done = false;
+	bool done = false, over = false;
 	int err;
 
 	if (p->type == FCGI_PARAMS && p->length != 0) {
 		err = fcgi_pairs_feed(
 		    &q->in->pairs, p->content, add_param, &q->r.params);
+		if (err == ERR_TOOBIG)
+			err = ERR_PARAMS;
 	} else if (p->type == FCGI_PARAMS) {
 		err = params_end(q);
 		done = q->stdin_open;
 	} else if (p->length != 0) {
-		err = buf_append(&q->r.body, p->content.ptr, p->content.len);
+		err = body_more(q, p->content, &over);
 	} else {
 		err = body_end(q);
 		done = true;
 	}
+	if (over)
+		return;
+	if (err == 0)
+		err = request_hold(&q->r, q->in->pairs.rest.cap);
 	if (err != 0)
 		req_refuse(q, err);
 	else if (done)
@@ -593,6 +652,7 @@ fcgi_sess_free(struct conn *c)
 }
 
 static const struct conn_ops fcgi_sess_ops = { .name = "fastcgi",
+	.of_front = true,
 	.input = fcgi_sess_input,
 	.eof = fcgi_sess_eof,
 	.drained = fcgi_sess_drained,

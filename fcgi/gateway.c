@@ -71,6 +71,7 @@ gateway_new(struct event_base *base, struct api *api, struct stats *stats,
 	TAILQ_INIT(&gw->conns);
 	TAILQ_INIT(&gw->dead);
 	TAILQ_INIT(&gw->gathered);
+	LIST_INIT(&gw->outs);
 	http_answers_init(&gw->answers);
 	map_init(&gw->networks);
 	hash_key_init(&gw->networks_key);
@@ -114,6 +115,10 @@ void
 gateway_set_limits(struct gateway *gw, const struct gateway_limits *limits)
 {
 	gw->limits = *limits;
+	gw->spares.incoming.max =
+	    limits->max_incoming != 0 ? limits->max_incoming : SIZE_MAX;
+	gw->outgoing.max =
+	    limits->max_outgoing != 0 ? limits->max_outgoing : SIZE_MAX;
 }
 
 void
@@ -188,6 +193,9 @@ http_accept(struct gateway *gw, int fd, bool tls, bool *refused)
 	if (http_peer_trusted(&peer, gw->limits.trusted))
 		peer.network = 0; /* many clients, or ourselves */
 	*refused = !gateway_network_enter(gw, peer.network);
+	if (*refused)
+		limit_count(&gw->stats->limits,
+		    LIMIT_http_max_connections_per_address, 1);
 	if (*refused)
 		log_limited(&gw->crowd_log, LOG_WARN,
 		    "connection from %s refused: there are "
@@ -295,14 +303,52 @@ gateway_reap(struct gateway *gw)
 }
 
 void
+gateway_set_keeper(struct gateway *gw, gateway_keep_f *keep, void *arg)
+{
+	gw->keep = keep;
+	gw->keep_arg = arg;
+}
+
+/* A front that sends its next request in the very moment in which we close
+ * cannot know whether we have seen it, and does not repeat a publish: its
+ * client would get an error. */
+static bool
+is_idle(const struct conn *c)
+{
+	return conn_is_open(c) && c->ops->eof(c) == CONN_CLOSE_IDLE;
+}
+
+/* A front that sends its next request in the very moment in which we close
+ * cannot know whether we have seen it, and does not repeat a publish: its
+ * client would get an error. */
+static void
+keep_idle(struct gateway *gw, bool of_front)
+{
+	struct conn *c, *next;
+
+	for (c = TAILQ_FIRST(&gw->conns); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->ops->of_front == of_front && is_idle(c) &&
+		    c->tls == NULL && c->out == NULL && !c->control &&
+		    gw->keep(gw->keep_arg, c->fd, c->ops->name))
+			conn_close(c, CONN_CLOSE_KEPT);
+	}
+}
+
+void
 gateway_drain(struct gateway *gw)
 {
 	struct conn *c, *next;
 
 	gw->draining = true;
+	if (gw->keep != NULL) {
+		/* Clients are many, and ask again by themselves. */
+		keep_idle(gw, true);
+		keep_idle(gw, false);
+	}
 	for (c = TAILQ_FIRST(&gw->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (conn_is_open(c) && c->ops->eof(c) == CONN_CLOSE_IDLE)
+		if (is_idle(c))
 			conn_close(c, CONN_CLOSE_DRAIN);
 	}
 }
@@ -311,6 +357,13 @@ bool
 gateway_busy(const struct gateway *gw)
 {
 	return gw->requests != 0 || gw->writing != 0;
+}
+
+void
+gateway_bytes(const struct gateway *gw, uint64_t *incoming, uint64_t *outgoing)
+{
+	*incoming = gw->spares.incoming.used;
+	*outgoing = gw->outgoing.used;
 }
 
 void

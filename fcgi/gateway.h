@@ -25,6 +25,8 @@ enum gateway_kind {
 struct gateway_limits {
 	size_t max_params; /* names and values of one request */
 	size_t max_body;
+	size_t max_incoming; /* of all that come in; 0: no bound */
+	size_t max_outgoing; /* what waits to be written, of all; likewise */
 	uint64_t request_timeout_ms; /* for a request to come whole,
 						 * and for an answer to move */
 	size_t max_unsent;	     /* waiting parts of streaming answers */
@@ -69,11 +71,23 @@ void gateway_gathered(struct gateway *gw);
  * connections (api_abandon) and free them. */
 void gateway_reap(struct gateway *gw);
 
-/* Lame duck: idle connections close now, others when their last request is
- * answered. */
+/* Is there somebody who keeps a connection for the next process?  Of kind
+ * "fastcgi", "scgi" or "http", with nothing in flight and nothing read; the descriptor
+ * stays ours.  false: he does not take it. */
+typedef bool gateway_keep_f(void *arg, int fd, const char *kind);
+void gateway_set_keeper(struct gateway *gw, gateway_keep_f *keep, void *arg);
+
+/* Lame duck: idle connections are kept for the next process, or close now;
+ * others when their last request is answered.  With a keeper the latter wait
+ * for a second call, when nothing is in flight any more: a front that sends
+ * its next request meanwhile finds it answered by the next process. */
 void gateway_drain(struct gateway *gw);
 /* Requests are in flight or answers are not yet written. */
 bool gateway_busy(const struct gateway *gw);
+
+/* Bytes that are coming in, and that wait to be written. */
+void gateway_bytes(
+    const struct gateway *gw, uint64_t *incoming, uint64_t *outgoing);
 
 typedef void gateway_close_f(
     void *arg, const char *name, uint64_t count, const char *help);

@@ -43,11 +43,15 @@ struct gateway {
 	struct gateway_limits limits;
 	TAILQ_HEAD(, conn) conns, dead;
 	TAILQ_HEAD(, conn_out) gathered;
+	LIST_HEAD(, conn_out) outs;	/* all there are */
+	struct quota outgoing;		/* bytes that they keep */
 	uint32_t gathering, gatherings; /* this one's number, or 0; so far */
 	unsigned connections;		/* in both lists */
 	unsigned requests;		/* in flight, incomplete ones too */
 	unsigned writing;		/* connections with answers kept */
 	bool draining;
+	gateway_keep_f *keep; /* or NULL */
+	void *keep_arg;
 	struct due_queue dues[DUE_KINDS];
 	struct watch watch;
 	struct http_answers answers;

@@ -8,7 +8,8 @@
  *
  * Who the client is says the socket; if that is a trusted proxy, the last
  * address of X-Forwarded-For that is none, for everything before it could be
- * the client's own writing.
+ * the client's own writing.  Likewise only the last word of X-Forwarded-Proto
+ * counts, which is that proxy's own.
  */
 #include "fcgi/http_head.h"
 
@@ -335,20 +336,6 @@ bare_address(struct slice s)
 	return s;
 }
 
-static bool
-is_address(struct slice s)
-{
-	char host[INET6_ADDRSTRLEN];
-	uint8_t bytes[16];
-
-	if (s.len == 0 || s.len >= sizeof(host))
-		return false;
-	memcpy(host, s.ptr, s.len);
-	host[s.len] = '\0';
-	return inet_pton(AF_INET, host, bytes) == 1 ||
-	    inet_pton(AF_INET6, host, bytes) == 1;
-}
-
 /* From the right, up to the first that is not trusted.  true: found.  Who
  * hides behind a word that is no address must not pass for the proxy. */
 static bool
@@ -363,7 +350,7 @@ walk_addresses(
 		if (comma != NULL)
 			slice_skip(&one, (size_t)(comma + 1 - list.ptr));
 		addr = bare_address(one);
-		*client = is_address(addr) ? addr : SLICE("unknown");
+		*client = cidr_is_address(addr) ? addr : SLICE("unknown");
 		if (trusted == NULL || !cidr_list_has_text(trusted, addr))
 			return true;
 		if (comma == NULL)
@@ -402,6 +389,27 @@ add_client(struct params *p, const struct http_peer *peer,
 	return add(p, "REMOTE_ADDR", (struct slice){ addr, client.len });
 }
 
+/* What the proxy next to us says: it stands last, and what stands before it
+ * may be the client's own writing.  NULL ptr: nothing is said. */
+static struct slice
+forwarded_proto(const struct params *p)
+{
+	struct slice said = { NULL, 0 };
+	const char *comma;
+
+	for (uint32_t i = 0; i < p->n; i++) {
+		if (slice_is(
+			param_name(p, &p->list[i]), "HTTP_X_FORWARDED_PROTO"))
+			said = param_value(p, &p->list[i]);
+	}
+	comma = said.len != 0 ? memrchr(said.ptr, ',', said.len) : NULL;
+	if (comma != NULL)
+		slice_skip(&said, (size_t)(comma + 1 - said.ptr));
+	while (said.len != 0 && (*said.ptr == ' ' || *said.ptr == '\t'))
+		slice_skip(&said, 1);
+	return said;
+}
+
 static int
 add_peer(struct params *p, const struct http_peer *peer)
 {
@@ -415,7 +423,7 @@ http_head_end(const struct http_head *h, struct params *p,
     const struct http_peer *peer, const struct cidr_list *trusted)
 {
 	bool believed = h->forwarded && http_peer_trusted(peer, trusted);
-	struct slice proto = params_get(p, "HTTP_X_FORWARDED_PROTO");
+	struct slice proto = forwarded_proto(p);
 	bool https = believed && proto.len != 0
 	    ? starts_caseless(proto, "https") && proto.len == 5
 	    : peer->tls;

@@ -22,6 +22,8 @@
  */
 #include "base/base.h"
 
+#include <inttypes.h>
+
 #include "api/api.h"
 #include "fcgi/gateway_priv.h"
 #include "fcgi/http_head.h"
@@ -38,6 +40,8 @@ enum http_state {
 struct http_input { /* needed only until the request is whole */
 	struct http_reader reader;
 	struct http_head head;
+	bool drop;	 /* nobody wants the body */
+	uint64_t n_body; /* bytes that came of it */
 };
 
 struct http_sess {
@@ -54,7 +58,7 @@ struct http_sess {
 	bool muted;	/* no more of its answer is wanted */
 	bool linger;	/* the client may still be sending */
 	bool feeding;	/* sess_feed() is at work: it goes on by itself */
-	struct due due; /* but not while BUSY; OVER: who lingers */
+	struct due due; /* of IDLE and COMING */
 	struct http_peer peer;
 };
 
@@ -63,13 +67,15 @@ static request_send_f http_send;
 static request_finish_f http_finish;
 static request_unsent_f http_unsent;
 static request_fail_f http_fail;
+static request_rest_f http_rest;
 
 static const struct request_ops request_ops = { .name = "http",
 	.reply = http_reply,
 	.send = http_send,
 	.finish = http_finish,
 	.unsent = http_unsent,
-	.fail = http_fail };
+	.fail = http_fail,
+	.rest = http_rest };
 
 static void
 input_free(struct http_sess *s)
@@ -103,14 +109,11 @@ request_over(struct http_sess *s)
 	request_shed(&s->r);
 }
 
-/* Each byte that a client goes on sending prolongs the lingering (conn.c), and
- * who sends them for ever must not stay for ever. */
 static void
 sess_finish(struct http_sess *s, bool linger)
 {
+	gateway_due_remove(s->conn.gw, &s->due);
 	conn_finish(&s->conn, linger);
-	if (linger)
-		sess_wait(s, DUE_REQUEST);
 }
 
 /* It is answered: the connection ends, or another request may come. */
@@ -241,6 +244,17 @@ http_fail(struct request *r)
 	    &CONTAINER_OF(r, struct http_sess, r)->conn, CONN_CLOSE_NOMEM);
 }
 
+static void
+http_rest(struct request *r, bool rest)
+{
+	struct conn *c = &CONTAINER_OF(r, struct http_sess, r)->conn;
+
+	if (rest)
+		conn_rest(c);
+	else
+		conn_wake(c);
+}
+
 /* After that, where the next request begins is anybody's guess. */
 static void
 sess_refuse(struct http_sess *s, int err)
@@ -273,6 +287,7 @@ sess_begin(struct http_sess *s)
 	s->keep = false;
 	s->no_body = false;
 	s->streaming = false;
+	s->linger = false;
 	gw->requests++;
 	sess_wait(s, DUE_HEAD);
 	return true;
@@ -299,9 +314,9 @@ static int
 add_length(struct http_sess *s)
 {
 	char text[24];
-	int n = snprintf(text, sizeof(text), "%zu", s->r.body.len);
+	int n = snprintf(text, sizeof(text), "%" PRIu64, s->in->n_body);
 
-	if (s->r.body.len == 0 && !s->in->reader.length)
+	if (s->in->n_body == 0 && !s->in->reader.length)
 		return 0;
 	return params_add(&s->r.params, SLICE("CONTENT_LENGTH"),
 	    (struct slice){ text, (size_t)n });
@@ -319,7 +334,7 @@ sess_complete(struct http_sess *s)
 		return err;
 	/* HEAD looks like GET from here on, but never opens a tunnel. */
 	s->r.upgrade = reader->upgrade && s->minor == 1 && !s->no_body &&
-	    s->r.body.len == 0 && gateway_is_upgrade(&s->r.params);
+	    s->in->n_body == 0 && gateway_is_upgrade(&s->r.params);
 	/* If it is refused, what follows may be meant for a tunnel. */
 	s->keep = http_is_kept(reader) && !s->r.upgrade;
 	s->linger = s->r.upgrade;
@@ -334,26 +349,60 @@ sess_complete(struct http_sess *s)
 	return 0;
 }
 
-static int
-sess_head(struct http_sess *s)
+/* A body is to come.  Before it does, and before its client gets leave to send
+ * it, the location is looked at: else anybody, from anywhere, could make us
+ * hold as many of them as he has connections.  If it is refused, the end is
+ * that of sess_refuse(). */
+static bool
+sess_wants_body(struct http_sess *s)
 {
 	struct http_input *in = s->in;
+	enum api_body body = API_BODY_DROP;
+
+	s->linger = true;
+	if (!in->head.star)
+		body = api_body(s->conn.gw->api, &s->r);
+	if (body == API_BODY_REFUSED)
+		return false;
+	s->linger = false;
+	in->drop = body == API_BODY_DROP;
+	return true;
+}
+
+/* So many bytes are there behind the head.  Of a body that is among them it is
+ * not asked beforehand: nothing would be saved. */
+static int
+sess_head(struct http_sess *s, size_t there)
+{
+	struct http_input *in = s->in;
+	bool whole = !in->reader.chunked && !in->reader.expect &&
+	    in->reader.left <= there;
 	int err = http_head_end(
 	    &in->head, &s->r.params, &s->peer, s->conn.gw->limits.trusted);
 
 	if (err != 0)
 		return err;
 	s->no_body = in->head.is_head;
-	if (http_has_body(&in->reader))
-		sess_wait(s, DUE_REQUEST);
+	if (!http_has_body(&in->reader))
+		return 0;
+	if (!whole && !sess_wants_body(s))
+		return 0;
+	sess_wait(s, DUE_REQUEST);
 	if (in->reader.expect)
 		send_text(s, "HTTP/1.1 100 Continue\r\n\r\n");
 	return 0;
 }
 
+static int
+sess_body(struct http_sess *s, struct slice some)
+{
+	s->in->n_body += some.len;
+	return s->in->drop ? 0 : buf_append(&s->r.body, some.ptr, some.len);
+}
+
 /* 0, or what to refuse the request with. */
 static int
-sess_item(struct http_sess *s, const struct http_item *item)
+sess_item(struct http_sess *s, const struct http_item *item, size_t there)
 {
 	struct http_input *in = s->in;
 
@@ -364,9 +413,9 @@ sess_item(struct http_sess *s, const struct http_item *item)
 	case HTTP_ITEM_FIELD:
 		return http_head_field(&in->head, &s->r.params, item);
 	case HTTP_ITEM_HEAD:
-		return sess_head(s);
+		return sess_head(s, there);
 	case HTTP_ITEM_BODY:
-		return buf_append(&s->r.body, item->value.ptr, item->value.len);
+		return sess_body(s, item->value);
 	case HTTP_ITEM_END:
 		return sess_complete(s);
 	case HTTP_ITEM_NONE:
@@ -385,9 +434,15 @@ sess_read(struct http_sess *s, struct slice *in)
 	while (s->state == HTTP_COMING && conn_is_open(&s->conn)) {
 		switch (http_read(&s->in->reader, in, &item, &err)) {
 		case CODEC_MORE:
-			return;
+			err = request_hold(&s->r, s->in->reader.rest.cap);
+			if (err == 0)
+				return;
+			break;
 		case CODEC_DONE:
-			err = sess_item(s, &item);
+			err = sess_item(s, &item, in->len);
+			if (err == 0 && s->state == HTTP_COMING)
+				err =
+				    request_hold(&s->r, s->in->reader.rest.cap);
 			break;
 		case CODEC_BAD:
 			break;
@@ -419,8 +474,13 @@ sess_feed(struct http_sess *s, struct slice in)
 
 	s->feeding = true;
 	while (in.len != 0 && sess_takes(s)) {
-		if (s->state == HTTP_IDLE &&
-		    (begun++ == REQUESTS_A_WAKE || !sess_begin(s)))
+		if (begun == REQUESTS_A_WAKE && s->state == HTTP_IDLE) {
+			limit_hit(
+			    &s->conn.gw->stats->limits, LIMIT_requests_a_wake);
+			break;
+		}
+		begun += s->state == HTTP_IDLE;
+		if (s->state == HTTP_IDLE && !sess_begin(s))
 			break;
 		sess_read(s, &in);
 	}
@@ -441,15 +501,29 @@ http_sess_input(struct conn *c, struct slice in)
 	in = sess_feed(s, in);
 	if (in.len == 0 || !conn_is_open(c))
 		return;
+	if (!quota_take(&c->gw->spares.incoming, in.len)) {
+		limit_hit(&c->gw->stats->limits, LIMIT_max_incoming_size);
+		conn_close(c, CONN_CLOSE_CROWDED);
+		return;
+	}
 	s->kept = payload_new(in.ptr, in.len);
 	s->kept_off = 0;
 	if (s->kept == NULL) {
+		quota_give(&c->gw->spares.incoming, in.len);
 		conn_close(c, CONN_CLOSE_NOMEM);
 		return;
 	}
 	conn_hold(c);
 	if (sess_takes(s))
 		conn_kick(c);
+}
+
+static void
+kept_free(struct http_sess *s)
+{
+	if (s->kept != NULL)
+		quota_give(&s->conn.gw->spares.incoming, s->kept->len);
+	payload_unref(&s->kept);
 }
 
 /* Go on with what is kept, as far as it goes now. */
@@ -466,7 +540,7 @@ http_sess_more(struct conn *c)
 	in = sess_feed(s, in);
 	s->kept_off = s->kept->len - (uint32_t)in.len;
 	if (in.len == 0) {
-		payload_unref(&s->kept);
+		kept_free(s);
 		conn_unhold(c);
 	} else if (sess_takes(s)) {
 		conn_kick(c);
@@ -504,9 +578,7 @@ http_sess_late(struct conn *c)
 {
 	struct http_sess *s = CONTAINER_OF(c, struct http_sess, conn);
 
-	if (c->state == CONN_LINGER)
-		conn_close(c, CONN_CLOSE_LINGER);
-	else if (conn_is_shaking(&s->conn))
+	if (conn_is_shaking(&s->conn))
 		conn_close(c, CONN_CLOSE_HANDSHAKE_LATE);
 	else if (s->state == HTTP_COMING)
 		sess_refuse(s, ERR_LATE);
@@ -545,7 +617,7 @@ http_sess_free(struct conn *c)
 	request_over(s);
 	gateway_due_remove(c->gw, &s->due);
 	gateway_network_leave(c->gw, s->peer.network);
-	payload_unref(&s->kept);
+	kept_free(s);
 	conn_release(c);
 	free(s);
 }

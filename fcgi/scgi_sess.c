@@ -20,7 +20,8 @@
 struct scgi_input { /* needed only until the request is whole */
 	struct due due;
 	struct scgi_reader reader;
-	bool begun; /* a byte has come */
+	bool begun;  /* a byte has come */
+	bool wanted; /* the body is, as far as it is known */
 };
 
 struct scgi_sess {
@@ -37,13 +38,15 @@ static request_send_f scgi_send;
 static request_finish_f scgi_finish;
 static request_unsent_f scgi_unsent;
 static request_fail_f scgi_fail;
+static request_rest_f scgi_rest;
 
 static const struct request_ops request_ops = { .name = "scgi",
 	.reply = scgi_reply,
 	.send = scgi_send,
 	.finish = scgi_finish,
 	.unsent = scgi_unsent,
-	.fail = scgi_fail };
+	.fail = scgi_fail,
+	.rest = scgi_rest };
 
 static void
 input_free(struct scgi_sess *s)
@@ -106,6 +109,17 @@ scgi_fail(struct request *r)
 	    &CONTAINER_OF(r, struct scgi_sess, r)->conn, CONN_CLOSE_NOMEM);
 }
 
+static void
+scgi_rest(struct request *r, bool rest)
+{
+	struct conn *c = &CONTAINER_OF(r, struct scgi_sess, r)->conn;
+
+	if (rest)
+		conn_rest(c);
+	else
+		conn_wake(c);
+}
+
 static size_t
 scgi_unsent(const struct request *r)
 {
@@ -152,6 +166,22 @@ sess_complete(struct scgi_sess *s, struct slice rest)
 		sess_more(s, rest);
 }
 
+/* The body has not come with the parameters: is it wanted?  If not, what is
+ * still coming is dropped. */
+static void
+sess_wait_body(struct scgi_sess *s)
+{
+	struct scgi_input *in = s->in;
+
+	if (in->reader.phase != SCGI_BODY || in->wanted)
+		return;
+	s->linger = true;
+	if (api_body(s->conn.gw->api, &s->r) == API_BODY_REFUSED)
+		return;
+	s->linger = false;
+	in->wanted = true;
+}
+
 static void
 scgi_sess_input(struct conn *c, struct slice in)
 {
@@ -168,8 +198,15 @@ scgi_sess_input(struct conn *c, struct slice in)
 	switch (
 	    scgi_read(&s->in->reader, &in, &s->r.params, &s->r.body, &err)) {
 	case CODEC_MORE:
+		err = request_hold(&s->r, s->in->reader.rest.cap);
+		if (err != 0)
+			sess_refuse(s, err);
+		else
+			sess_wait_body(s);
 		break;
 	case CODEC_BAD:
+		if (err == ERR_TOOBIG && s->in->reader.phase != SCGI_BODY)
+			err = ERR_PARAMS;
 		sess_refuse(s, err);
 		break;
 	case CODEC_DONE:
@@ -211,6 +248,7 @@ scgi_sess_free(struct conn *c)
 }
 
 static const struct conn_ops scgi_sess_ops = { .name = "scgi",
+	.of_front = true,
 	.input = scgi_sess_input,
 	.eof = scgi_sess_eof,
 	.drained = scgi_sess_drained,

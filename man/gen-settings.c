@@ -36,6 +36,9 @@ static const struct row counter_rows[] = {
 #define STAT(name, help) { #name, "", NULL, help },
 #include "base/stats.tbl"
 #undef STAT
+#define LIMIT(name, level, help) { "limit_" #name, "", NULL, help },
+#include "base/limit.tbl"
+#undef LIMIT
 #define CLOSE(name, counter, level, text) \
 	{ "close_" #counter, "", NULL, "connections ended: " text },
 #include "fcgi/conn_close.tbl"

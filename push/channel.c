@@ -229,8 +229,12 @@ hub_open(struct hub *h, struct slice name, struct channel **out)
 	*out = hub_find(h, name);
 	if (*out != NULL)
 		return 0;
-	if (limit != 0 && count >= limit)
+	if (limit != 0 && count >= limit) {
+		limit_hit(&h->stats->limits,
+		    wildcard ? LIMIT_push_stream_max_number_of_wildcard_channels
+			     : LIMIT_push_stream_max_number_of_channels);
 		return ERR_LIMIT;
+	}
 	*out = channel_new(h, name, h->next_channel);
 	if (*out == NULL)
 		return ERR_NOMEM;

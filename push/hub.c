@@ -25,6 +25,7 @@
 #define TICK_MS 1000
 #define BACKLOG_MESSAGES 256
 #define BACKLOG_BYTES ((size_t)256 << 10)
+#define BACKLOGS_BYTES ((size_t)64 << 20) /* of all */
 
 struct loading {
 	struct hub *hub;
@@ -74,6 +75,7 @@ hub_new(struct store *store, struct stats *stats, struct hub **out)
 	h->next_token = 1;
 	h->backlog_messages = BACKLOG_MESSAGES;
 	h->backlog_bytes = BACKLOG_BYTES;
+	h->backlogs.max = BACKLOGS_BYTES;
 	err = store_load(store, hub_load_channel, &loading, &state);
 	if (err == 0)
 		err = loading.err;
@@ -134,6 +136,12 @@ hub_set_limits(struct hub *h, const struct hub_limits *limits)
 	}
 }
 
+uint64_t
+hub_newest(const struct hub *h)
+{
+	return MAX_OF(h->committed, h->given);
+}
+
 int64_t
 hub_now_s(const struct hub *h)
 {
@@ -178,11 +186,9 @@ hub_reserve(struct hub *h)
 	struct store_op *op;
 	bool soon;
 
-	/* In a new database the first wait may end before it is covered. */
-	if (h->reserving || (first == NULL && reserved_s != 0))
+	if (h->reserving || first == NULL)
 		return;
-	soon = first == NULL ||
-	    sub_ends_ms(h, first) <= h->now_ms + RESERVE_BEFORE_MS;
+	soon = sub_ends_ms(h, first) <= h->now_ms + RESERVE_BEFORE_MS;
 	if (reserved_s + RESERVE_BEHIND_S >= now_s &&
 	    (!soon || reserved_s >= now_s + RESERVE_AHEAD_S))
 		return;
@@ -346,6 +352,9 @@ publish_visible(struct hub *h, const struct store_append *a)
 		c->last_id = m->id;
 		c->last_cursor = store_append_cursor(a, i);
 		h->committed = c->last_cursor;
+		limit_count(&h->stats->limits,
+		    LIMIT_push_stream_max_messages_stored_per_channel,
+		    m->trimmed);
 		if (a->keep) {
 			c->tail = c->last_cursor;
 			c->stored += 1 - m->trimmed;
@@ -400,10 +409,17 @@ int
 hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
     struct slice text, struct hub_wait *wait)
 {
-	struct deletion *del = malloc(sizeof(*del) + text.len);
-	struct store_op *op = store_op_drop(n);
 	struct store_drop *drop;
+	struct deletion *del;
+	struct store_op *op;
 	int err;
+
+	/* Those on their way out are in memory, too, and in no limit. */
+	if (h->limits.max_channels != 0 &&
+	    hub_channels_deleted(h) >= h->limits.max_channels)
+		return ERR_BUSY;
+	del = malloc(sizeof(*del) + text.len);
+	op = store_op_drop(n);
 
 	if (op == NULL || del == NULL) {
 		free(del);

@@ -27,6 +27,7 @@ struct hub_limits {
 	uint32_t max_channels;
 	uint32_t max_wildcard_channels;
 	uint32_t max_stored;	      /* messages a channel */
+	uint64_t max_subscriptions;   /* places in channels */
 	struct slice wildcard_prefix; /* the caller keeps it alive */
 	struct slice events_channel;  /* likewise; len 0: none */
 	uint32_t replay_messages;     /* of one answer */
@@ -47,6 +48,8 @@ void hub_set_time(struct hub *h, int64_t wall_s, uint64_t mono_ms);
 void hub_tick(struct hub *h);
 /* When to tick at the latest (monotonic ms); UINT64_MAX: no need. */
 uint64_t hub_next_ms(const struct hub *h);
+/* The highest position that the log has given so far, messages or not. */
+uint64_t hub_newest(const struct hub *h);
 int64_t hub_now_s(const struct hub *h);
 uint64_t hub_now_ms(const struct hub *h);
 
@@ -108,6 +111,7 @@ bool hub_present(const struct hub *h, const struct channel *c);
 /*
  * Delete n channels (n >= 1; duplicates allowed).  They leave the index at
  * once; when that is durable their readers are told `text`, then `done`.
+ * ERR_BUSY: as many as there may be channels are on their way out.
  */
 int hub_delete(struct hub *h, struct channel *const *channels, uint32_t n,
     struct slice text, struct hub_wait *wait) MUST_CHECK;
@@ -118,7 +122,8 @@ void hub_forget(struct hub_wait *wait);
 /*
  * Returns 0 when the reader was taken: ops will be called, not before this
  * returns, and *out names it until the last of them.  HUB_NOTHING: nothing is
- * newer, and it does not wait, or the hub drains.
+ * newer, and it does not wait, or the hub drains.  ERR_CROWDED: all have too
+ * many places in channels.
  */
 #define HUB_NOTHING 1
 int hub_subscribe(

@@ -28,7 +28,8 @@ struct hub {
 	struct channel *events;	  /* the events channel, or NULL */
 	/* bounds of what waits for the end of a stream's replay */
 	uint32_t backlog_messages;
-	size_t backlog_bytes; /* of texts */
+	size_t backlog_bytes;  /* of texts */
+	struct quota backlogs; /* bytes, of all of them */
 
 	/* positions: see hub.c */
 	uint64_t committed; /* newest cursor that is visible */

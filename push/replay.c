@@ -229,7 +229,7 @@ replay_start(struct hub *h, struct sub *s, const struct sub_request *req,
 	r->upto = h->committed;
 	r->had = req->pos.by_position ? s->after : 0;
 	r->by_cursor = req->by_cursor;
-	backlog_init(&r->backlog);
+	backlog_init(&r->backlog, &h->backlogs);
 	s->reading = r;
 	h->stats->replays++;
 	return replay_ask(h, s);
@@ -303,6 +303,13 @@ replay_keep(struct hub *h, struct sub *s, const struct delivery *d)
 	if (!r->overrun &&
 	    backlog_add(&r->backlog, d, h->backlog_messages, h->backlog_bytes))
 		return;
+	if (!r->overrun)
+		limit_hit(&h->stats->limits, LIMIT_backlog);
+	if (s->kind != SUB_STREAM) {
+		/* It may not miss what it waits for. */
+		sub_end_failed(h, s, ERR_CROWDED);
+		return;
+	}
 	if (!r->overrun)
 		replay_overrun(h, r);
 	replay_lose(h, r, d);
@@ -529,6 +536,8 @@ replay_read_done(struct hub *h, struct store_op *op)
 	if (s == NULL)
 		return; /* the reader has gone */
 	s->reading->op = NULL;
+	limit_count(&h->stats->limits, LIMIT_replay_slice,
+	    err == 0 && op->u.read.cut < op->u.read.upto);
 	if (err == 0 && s->kind == SUB_STREAM &&
 	    found_elsewhere(s, &op->u.read)) {
 		err = replay_again(h, s, &op->u.read);

@@ -23,6 +23,7 @@
  */
 #include "push/hub_priv.h"
 
+#define FEW_CHANNELS 8	  /* of a reader */
 #define EXPIRE_SLICE 1024 /* of what is due in one turn */
 
 /* What a stream has besides, behind its waits. */
@@ -111,6 +112,7 @@ hub_unsubscribe(struct hub *h, struct sub **sub)
 	replay_free(h, s);
 	if (s->kind != SUB_POLL)
 		h->stats->subscribers--;
+	h->stats->subscriptions -= s->n;
 	free(s);
 }
 
@@ -175,6 +177,7 @@ sub_new(struct hub *h, const struct sub_request *req, uint64_t after)
 	s->after = after;
 	s->kind = req->kind;
 	s->n = req->n;
+	h->stats->subscriptions += s->n;
 	if (stream)
 		*stream_times(s) = (struct stream_times){ req->deadline_ms,
 			req->ping_ms, h->now_ms, req->ping_steady };
@@ -183,6 +186,20 @@ sub_new(struct hub *h, const struct sub_request *req, uint64_t after)
 	if (s->kind != SUB_POLL)
 		h->stats->subscribers++;
 	return s;
+}
+
+static bool
+sub_has_room(struct hub *h, const struct sub_request *req)
+{
+	uint64_t most = h->limits.max_subscriptions;
+
+	/* Who names many leaves some to those who name few. */
+	if (req->n > FEW_CHANNELS)
+		most -= most / 4;
+	if (most == 0 || h->stats->subscriptions + req->n <= most)
+		return true;
+	limit_hit(&h->stats->limits, LIMIT_max_subscriptions);
+	return false;
 }
 
 static int
@@ -212,6 +229,10 @@ hub_subscribe(struct hub *h, const struct sub_request *req, struct sub **out)
 		store_op_free(&op);
 		if (req->kind == SUB_POLL || h->draining)
 			return HUB_NOTHING;
+	}
+	if (!sub_has_room(h, req)) {
+		store_op_free(&op);
+		return ERR_CROWDED;
 	}
 	s = sub_new(h, req, after);
 	if (s == NULL) {

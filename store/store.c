@@ -53,6 +53,27 @@ store_open(const struct store_config *cfg, struct store **out)
 	return 0;
 }
 
+/*
+ * A log that has never reserved anything could give no position but "none",
+ * and who comes back with none misses what came meanwhile.  So a new one
+ * begins at the clock.
+ */
+static int
+store_begin_log(struct store *s, struct store_state *state)
+{
+	int64_t now_s = store_wall_s(&s->cfg);
+	int err = s->backend->begin(s->be);
+
+	if (err != 0)
+		return err;
+	s->backend->reserve(s->be);
+	err = s->backend->commit(s->be, now_s, &state->reserved);
+	if (err != 0)
+		s->backend->rollback(s->be);
+	state->last = cursor_make((uint64_t)now_s, 0);
+	return err;
+}
+
 int
 store_load(struct store *s, store_channel_f *each, void *arg,
     struct store_state *state)
@@ -64,8 +85,10 @@ store_load(struct store *s, store_channel_f *each, void *arg,
 	if (err != 0)
 		return err;
 	s->loaded = true;
+	if (state->reserved == 0)
+		err = store_begin_log(s, state);
 	s->reserved = state->reserved;
-	return 0;
+	return err;
 }
 
 int
@@ -156,15 +179,16 @@ store_queued_bytes(const struct store *s)
 	return s->queued_bytes;
 }
 
-void
+int
 store_close(struct store **sp)
 {
 	struct store *s = *sp;
 	struct store_op *op;
+	int err;
 
 	*sp = NULL;
 	if (s == NULL)
-		return;
+		return 0;
 	if (s->thread != NULL) {
 		store_flush(s);
 		store_thread_join(s->thread);
@@ -174,8 +198,9 @@ store_close(struct store **sp)
 	/* What was submitted meanwhile, or before a thread was there. */
 	while ((op = op_list_take(&s->submitted)) != NULL)
 		store_op_free(&op);
-	s->backend->close(&s->be);
+	err = s->backend->close(&s->be);
 	free(s);
+	return err;
 }
 
 /* One allocation: the operation, n of its items, some bytes. */

@@ -244,8 +244,10 @@ size_t store_queued_bytes(const struct store *s);
 /*
  * Commit what is queued, join the thread, hand the last results to `done`
  * (what is submitted meanwhile is freed unseen), write the indexes, close.
+ * 0, or as store_fatal(): all that was acknowledged is in the log, but who
+ * starts the next life should know.
  */
-void store_close(struct store **s);
+int store_close(struct store **s) MUST_CHECK;
 
 /*
  * Operations: made zeroed with room for n members/wants/channels.  Or NULL.

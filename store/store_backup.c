@@ -6,11 +6,11 @@
  * renamed when it is complete and synced; what stood at `path` before is
  * whole until then.
  */
+#include "store/store_file.h"
 #include "store/store_sqlite_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -156,19 +156,6 @@ sq_backup_start(void *be, const char *path)
 	return 0;
 }
 
-static int
-sync_folder(char *path)
-{
-	int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int failed;
-
-	if (fd < 0)
-		return -1;
-	failed = fsync(fd);
-	(void)close(fd);
-	return failed;
-}
-
 /* All pages are there: make the copy the file that was asked for. */
 static int
 backup_finish(struct sq_backup *b)
@@ -182,7 +169,7 @@ backup_finish(struct sq_backup *b)
 		return backup_error(b, "finish", sqlite3_errmsg(b->to));
 	b->to = NULL;
 	if (fsync(b->fd) != 0 || rename(b->part, b->path) != 0 ||
-	    sync_folder(b->part) != 0)
+	    sq_sync_folder(b->part) != 0)
 		return backup_error(b, "finish", strerror(errno));
 	log_at(LOG_NOTICE, "backup %s: done", b->path);
 	return 0;
@@ -196,7 +183,7 @@ backup_slice(struct sq *sq, struct sq_backup *b)
 	if (code == SQLITE_DONE)
 		return backup_finish(b);
 	if (code != SQLITE_OK) {
-		errno = sqlite_err(b->to, code) == ERR_FULL ? ENOSPC : EIO;
+		errno = sqlite_err(code) == ERR_FULL ? ENOSPC : EIO;
 		return backup_error(b, "copy", sqlite3_errstr(code));
 	}
 	b->unsynced += SLICE_BYTES;

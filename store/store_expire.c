@@ -16,7 +16,9 @@
  *
  * What was gathered may have gone meanwhile: its channel was dropped, say.
  * That is nothing to a slice, which counts only what it deletes.  After a kill
- * a round is gathered anew, and finds some of its work done.
+ * a round is gathered anew, and finds some of its work done; a hidden message
+ * whose row of member has gone already is not found again, and stays, for
+ * nobody, until it expires.
  */
 #include "store/store_sqlite_priv.h"
 
@@ -241,8 +243,10 @@ gather_trimmed(struct sq *sq, struct sq_expiry *x, size_t room)
 			err = gather_hidden(sq, x, c, &room);
 		if (err != 0 || room == 0)
 			break; /* perhaps it has more */
-		if (c != NULL)
+		if (c != NULL) {
 			c->trimmed = false;
+			c->oldest_bucket = bucket_of(sq, c->floor);
+		}
 		x->chans_at++;
 		x->chan_after = 0;
 		room--;
@@ -327,6 +331,8 @@ expire_member(struct sq *sq, uint64_t channel, uint64_t cursor)
 	if (c == NULL || sqlite3_changes(sq->db) == 0)
 		return 0;
 	ch = sq_change(sq, c);
+	if (ch->stored == 0)
+		return sq_corrupt(sq, "a channel keeps more than it says");
 	ch->stored--;
 	ch->over -= cursor <= c->floor;
 	ch->collected += cursor > c->floor;

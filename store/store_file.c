@@ -14,12 +14,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "store/store_schema.h"
 #include "store/store_sqlite_priv.h"
+#include "store/store_wal.h"
 
 #define FILE_MODE 0640
 #define PAGE_SIZE 8192
@@ -81,7 +83,7 @@ sq_touch(struct sq *sq)
 static int
 sq_refuse(struct sq *sq, int code)
 {
-	int err = sqlite_err(sq->db, code);
+	int err = sqlite_err(code);
 
 	switch (err) {
 	case ERR_LOCKED:
@@ -91,7 +93,7 @@ sq_refuse(struct sq *sq, int code)
 	case ERR_CORRUPT:
 		log_at(LOG_ERROR,
 		    "database %s: is damaged, or no database: "
-		    "%s",
+		    "%s; " DAMAGE_ADVICE,
 		    sq->path, sqlite3_errmsg(sq->db));
 		break;
 	default:
@@ -153,17 +155,11 @@ sq_wal_cb(void *arg, sqlite3 *db, const char *name, int pages)
 static int
 sq_configure(struct sq *sq, const struct store_config *cfg)
 {
-	static const char *const sync[] = {
-		[STORE_SYNC_FULL] = "FULL",
-		[STORE_SYNC_NORMAL] = "NORMAL",
-		[STORE_SYNC_OFF] = "OFF",
-	};
 	uint64_t pages;
 	int code = sq_pragma(sq, "PRAGMA journal_mode = WAL");
 
 	if (code == SQLITE_OK)
-		code =
-		    sq_pragma(sq, "PRAGMA synchronous = %s", sync[cfg->sync]);
+		code = sq_pragma(sq, "PRAGMA synchronous = FULL");
 	if (code == SQLITE_OK)
 		code = sq_pragma(sq, "PRAGMA journal_size_limit = %llu",
 		    (unsigned long long)WAL_LIMIT_BYTES);
@@ -196,6 +192,41 @@ sq_get_page_size(struct sq *sq)
 	return code == SQLITE_OK ? 0 : sq_refuse(sq, code);
 }
 
+int
+sq_sync_folder(const char *path)
+{
+	char *copy = strdup(path); /* dirname() cuts it */
+	int fd, failed, why;
+
+	if (copy == NULL)
+		return -1;
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(copy);
+	if (fd < 0)
+		return -1;
+	failed = fsync(fd);
+	why = errno;
+	(void)close(fd);
+	errno = why;
+	return failed;
+}
+
+/*
+ * The names of the files have to survive as well.  SQLite syncs the folder
+ * when it makes the WAL, but makes nothing of it when that fails.  A folder
+ * that we may not open, or whose file system knows no such thing, is none
+ * of our making.
+ */
+static int
+sq_sync_names(struct sq *sq)
+{
+	if (sq->sync == STORE_SYNC_OFF || sq_sync_folder(sq->path) == 0 ||
+	    errno == EACCES || errno == EINVAL)
+		return 0;
+	(void)file_fail(sq->path, "sync its folder", errno);
+	return ERR_FSYNC;
+}
+
 /* Is it writable?  Only a write tells: rights, a full or read-only disk. */
 static int
 sq_try_write(struct sq *sq)
@@ -216,6 +247,8 @@ sq_open_file(struct sq *sq, const struct store_config *cfg)
 	err = sq_lock(sq);
 	if (err == 0)
 		err = sq_touch(sq);
+	if (err == 0 && !wal_whole(sq->path))
+		sq->stats->corrupt++;
 	if (err == 0)
 		err = sq_connect(sq);
 	if (err == 0)
@@ -224,6 +257,8 @@ sq_open_file(struct sq *sq, const struct store_config *cfg)
 		err = sq_get_page_size(sq);
 	if (err == 0)
 		err = sq_configure(sq, cfg);
+	if (err == 0)
+		err = sq_sync_names(sq);
 	if (err == 0)
 		err = sq_try_write(sq);
 	if (err != 0)
@@ -286,6 +321,7 @@ sq_open(const struct store_config *cfg, struct store_stats *stats, void **be)
 	sq->checkpoint_s = -1;
 	sq->stats = stats;
 	sq->sync = cfg->sync;
+	sq->level = STORE_SYNC_FULL; /* until the first group */
 	sq->wall = cfg->wall;
 	sq->wall_arg = cfg->wall_arg;
 	map_init(&sq->chans);
@@ -324,27 +360,43 @@ sq_settle(struct sq *sq, int64_t now_s)
 		(void)sq_error(sq, code, "write the state");
 }
 
-void
+/* All into the database, so that its file alone is the whole. */
+static int
+sq_finish(struct sq *sq, int64_t now_s)
+{
+	int err = sq_index_all(sq), code;
+
+	if (err != 0)
+		return err;
+	if (sq_trim_all(sq) != 0)
+		log_at(LOG_NOTICE,
+		    "database %s: what channels had beyond their cap is "
+		    "deleted later",
+		    sq->path);
+	if (sq->failed == 0)
+		sq_settle(sq, now_s);
+	if (sq->failed != 0) /* nothing that a failed sync may have spoilt */
+		return sq->failed;
+	err = sq_sync_for(sq, SQ_CHECKPOINT);
+	if (err != 0)
+		return err;
+	code = sqlite3_wal_checkpoint_v2(
+	    sq->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	return code == SQLITE_OK ? 0 : sq_error(sq, code, "checkpoint");
+}
+
+int
 sq_close(void **be)
 {
 	struct sq *sq;
-	int64_t now_s;
-	int code;
+	int failed;
 
 	OBJ_CAST(sq, *be, SQ_MAGIC);
 	*be = NULL;
-	now_s = sq->wall(sq->wall_arg);
-	if (sq->loaded && !sq->failed && sq_index_all(sq) == 0) {
-		if (sq_trim_all(sq) != 0)
-			log_at(LOG_NOTICE,
-			    "database %s: what channels had "
-			    "beyond their cap is deleted later",
-			    sq->path);
-		sq_settle(sq, now_s);
-		code = sqlite3_wal_checkpoint_v2(
-		    sq->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-		if (code != SQLITE_OK)
-			(void)sq_error(sq, code, "checkpoint");
-	}
+	/* What fails is in the log, and in the WAL. */
+	if (sq->loaded && sq->failed == 0)
+		(void)sq_finish(sq, sq->wall(sq->wall_arg));
+	failed = sq->failed;
 	sq_free(sq);
+	return failed;
 }

@@ -11,6 +11,9 @@
 
 int sq_open(const struct store_config *cfg, struct store_stats *stats,
     void **be) MUST_CHECK;
-void sq_close(void **be);
+int sq_close(void **be);
+
+/* Sync the folder that a file stands in: 0, or -1 and errno. */
+int sq_sync_folder(const char *path) MUST_CHECK;
 
 #endif

@@ -17,12 +17,15 @@
 int
 sq_checkpoint(struct sq *sq, int64_t now_s, struct store_op **out)
 {
-	int code;
+	int err, code;
 
 	(void)out;
 	if (sq->wal_pages < CHECKPOINT_BYTES / sq->page_size ||
 	    sq->checkpoint_s == now_s)
 		return 0;
+	err = sq_sync_for(sq, SQ_CHECKPOINT);
+	if (err != 0)
+		return err;
 	code = sqlite3_wal_checkpoint_v2(
 	    sq->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	if (code != SQLITE_OK) {

@@ -14,9 +14,10 @@
  */
 #include "store/store_sqlite_priv.h"
 
-#define ROUND_ENTRIES 131072 /* begin a round at so many */
-#define ROUND_IDLE_S 2	     /* or when nothing came for so long */
-#define SLICE_ENTRIES 512    /* at least */
+#define ROUND_ENTRIES 131072	 /* begin a round at so many */
+#define ROUND_BYTES (256u << 20) /* or at so much: a start reads it again */
+#define ROUND_IDLE_S 2		 /* or when nothing came for so long */
+#define SLICE_ENTRIES 512	 /* at least */
 
 static int
 compare_numbers(const void *a, const void *b)
@@ -40,7 +41,8 @@ round_due(const struct sq *sq, int64_t now_s)
 	if (sq->state.loose[1] == 0)
 		return false;
 	return sq->tail_entries >= ROUND_ENTRIES ||
-	    sq->state.loose[1] >= 2 * ROUND_ENTRIES || now_s < sq->append_s ||
+	    sq->state.loose[1] >= 2 * ROUND_ENTRIES ||
+	    sq->loose_bytes >= ROUND_BYTES || now_s < sq->append_s ||
 	    now_s >= sq->append_s + ROUND_IDLE_S;
 }
 
@@ -58,6 +60,7 @@ round_begin(struct sq *sq)
 	if (sq->round.count != 0)
 		qsort(sq->round.at, sq->round.count, sizeof(uint64_t),
 		    compare_numbers);
+	sq->loose_bytes = 0;
 	sq->state.round_at = 0;
 	sq->state.upto = sq->last;
 	sq->state.loose[0] = sq->state.loose[1];
@@ -174,11 +177,14 @@ sq_index_visited(struct sq *sq, size_t from, size_t to)
 static int
 index_transact(struct sq *sq)
 {
+	size_t trimmed = sq->trims.rows.count;
 	int err = sq_upkeep_begin(sq);
 
 	if (err == 0)
 		err = index_slice(sq);
 	err = sq_upkeep_end(sq, err);
+	if (err != 0) /* those entries are in their tails still */
+		sq->trims.rows.count = trimmed;
 	if (err == 0 && !round_runs(sq))
 		sq->interrupted = false;
 	return err;

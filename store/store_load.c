@@ -5,8 +5,20 @@
  * channels' rows, which say how far each channel is indexed already, since a
  * round that was interrupted may have been at it, and who exists at all: a
  * channel without a row was dropped, and its messages are nobody's.
+ *
+ * All that is read here is looked at: sums, numbers that cannot be, names that
+ * their index has otherwise.  The rest of the file is looked at when it is
+ * read, or by store_verify().
  */
 #include "store/store_sqlite_priv.h"
+
+#include <zlib.h>
+
+static bool
+cursor_possible(uint64_t cursor)
+{
+	return cursor_time(cursor) <= CURSOR_TIME_MAX;
+}
 
 static int
 load_state(struct sq *sq)
@@ -24,7 +36,13 @@ load_state(struct sq *sq)
 	}
 	/* The row was made with the table. */
 	code = stmt_end(st, code == SQLITE_DONE ? SQLITE_CORRUPT : code);
-	return code == SQLITE_OK ? 0 : sq_error(sq, code, "read the state");
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "read the state");
+	return cursor_possible(sq->state.reserved) &&
+		cursor_possible(sq->state.indexed) &&
+		sq->state.next_channel != 0
+	    ? 0
+	    : sq_corrupt(sq, "the state's numbers cannot be");
 }
 
 static struct chan *
@@ -62,28 +80,43 @@ load_member(struct sq *sq, uint64_t row, uint64_t cursor,
 	*tail_at(&c->tail, c->tail.count) =
 	    (struct tail_entry){ cursor, id, (uint32_t)(cursor - row) };
 	tail_grow(&c->tail, 1);
-	/* It cannot have hidden itself: then the row is damaged. */
-	if (floor != NULL && row_get_floor(floor) < cursor)
+	if (floor != NULL)
 		c->floor = MAX_OF(c->floor, row_get_floor(floor));
 	return 0;
+}
+
+/* Whose it is and what it says has one sum: it is known to be whole, or
+ * nothing of it is believed. */
+static int
+load_whole(struct sq *sq, sqlite3_stmt *st, uint64_t row, bool *whole)
+{
+	struct msg *m;
+	int err = row_message(st, row, &m);
+
+	*whole = m != NULL;
+	if (err == 0 && m == NULL)
+		sq_damaged(sq, row);
+	msg_unref(&m);
+	return err;
 }
 
 static int
 load_row(struct sq *sq, sqlite3_stmt *st)
 {
-	uint64_t row = stmt_u64(st, 0);
-	struct slice members = stmt_blob(st, 1), floors = stmt_blob(st, 4);
-	bool shared = stmt_u64(st, 3) != 0;
+	uint64_t row = stmt_u64(st, 9);
+	bool shared = stmt_u64(st, 2) != 0, whole;
+	struct slice members = stmt_blob(st, 3), floors = stmt_blob(st, 8);
 	uint32_t n = (uint32_t)(members.len / MEMBER_BYTES);
-	bool trimmed = n != 0 && floors.len / FLOOR_BYTES == n;
-	int err = 0;
+	int err = load_whole(sq, st, row, &whole);
 
 	sq->state.loose[1] += n;
-	sq->state.horizon = MAX_OF(sq->state.horizon, stmt_u64(st, 2));
+	if (!whole)
+		return err;
+	sq->state.horizon = MAX_OF(sq->state.horizon, stmt_u64(st, 0));
 	for (uint32_t i = 0; i < n && err == 0; i++)
 		err = load_member(sq, row, row_cursor(row, shared, i),
 		    (const unsigned char *)members.ptr + i * MEMBER_BYTES,
-		    trimmed
+		    floors.len != 0
 			? (const unsigned char *)floors.ptr + i * FLOOR_BYTES
 			: NULL);
 	return err;
@@ -121,25 +154,81 @@ load_last(struct sq *sq)
 	if (code != SQLITE_OK)
 		return sq_error(sq, code, "read the log");
 	sq->last = MAX_OF(sq->last, sq->state.reserved);
-	return 0;
+	return cursor_possible(sq->last)
+	    ? 0
+	    : sq_corrupt(sq, "its last message's cursor cannot be");
+}
+
+/* A channel's share of a sum that does not depend on the order. */
+static uint64_t
+name_sum(uint64_t number, struct slice name)
+{
+	uint64_t sum = crc32_z(0, (const unsigned char *)name.ptr, name.len);
+
+	return (sum << 32 | name.len) * (2 * number + 1);
+}
+
+/* A name that changed would give its messages to others. */
+static int
+load_names(struct sq *sq)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_CHANNEL_NAMES];
+	uint64_t sum = 0;
+	int code;
+
+	while ((code = sqlite3_step(st)) == SQLITE_ROW)
+		sum += name_sum(stmt_u64(st, 0), stmt_blob(st, 1));
+	code = stmt_end(st, code);
+	if (code != SQLITE_OK)
+		return sq_error(sq, code, "read the channels' names");
+	return sum == sq->names_sum
+	    ? 0
+	    : sq_corrupt(sq, "the channels and their names' index differ");
+}
+
+/* Of channels that an index round has seen; others' are in the log's end. */
+static int
+load_floors(struct sq *sq)
+{
+	sqlite3_stmt *st = sq->st.at[STMT_CHANNEL_FLOORS];
+	int code;
+
+	while ((code = sqlite3_step(st)) == SQLITE_ROW) {
+		uint64_t number = stmt_u64(st, 0);
+		struct chan *c = number != 0 ? load_chan(sq, number) : NULL;
+
+		if (c == NULL) {
+			(void)stmt_end(st, code);
+			return number != 0
+			    ? ERR_NOMEM
+			    : sq_corrupt(sq, "a channel's number cannot be");
+		}
+		c->floor = MAX_OF(c->floor, stmt_u64(st, 1));
+	}
+	code = stmt_end(st, code);
+	return code == SQLITE_OK ? 0 : sq_error(sq, code, "read the channels");
 }
 
 static int
 load_channel(struct sq *sq, sqlite3_stmt *st, store_channel_f *each, void *arg)
 {
-	struct chan *c = load_chan(sq, stmt_u64(st, 0));
+	uint64_t number = stmt_u64(st, 0);
 	const struct tail_entry *newest;
 	struct store_channel told;
-	int err;
+	struct chan *c;
 
+	if (number == 0 || number >= sq->state.next_channel)
+		return sq_corrupt(sq, "a channel's number cannot be");
+	c = load_chan(sq, number);
 	if (c == NULL)
 		return ERR_NOMEM;
+	sq->names_sum += name_sum(number, stmt_blob(st, 1));
 	c->has_row = true;
 	c->last_id = stmt_u64(st, 2);
 	c->last_cursor = stmt_u64(st, 3);
 	c->indexed = stmt_u64(st, 4);
 	c->stored = (uint32_t)stmt_u64(st, 5);
-	c->floor = MAX_OF(c->floor, stmt_u64(st, 6));
+	c->over = MIN_OF(c->over, c->stored);
 	tail_shift(&c->tail, tail_after(&c->tail, c->indexed));
 	if (c->tail.count != 0) {
 		newest = tail_at(&c->tail, c->tail.count - 1);
@@ -147,9 +236,8 @@ load_channel(struct sq *sq, sqlite3_stmt *st, store_channel_f *each, void *arg)
 		c->last_cursor = MAX_OF(c->last_cursor, newest->cursor);
 	}
 	sq->last = MAX_OF(sq->last, c->last_cursor);
-	err = sq_trim_loaded(sq, c);
-	if (err != 0 || each == NULL)
-		return err;
+	if (each == NULL)
+		return 0;
 	told.channel = c->number;
 	told.name = stmt_blob(st, 1);
 	told.last_id = c->last_id;
@@ -234,7 +322,13 @@ sq_load(void *be, store_channel_f *each, void *arg, struct store_state *state)
 	if (err == 0)
 		err = buckets_load(sq);
 	if (err == 0)
+		err = load_floors(sq);
+	if (err == 0)
+		err = sq_trim_loaded(sq);
+	if (err == 0)
 		err = load_channels(sq, each, arg);
+	if (err == 0)
+		err = load_names(sq);
 	if (err == 0)
 		err = load_lists(sq);
 	if (err != 0)

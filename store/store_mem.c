@@ -4,9 +4,10 @@
  *
  * Plain and obvious: each channel has its messages in an array, a message
  * counts the channels that keep it, and a heap says which expires next.  A
- * read looks at all that its channels keep.
+ * read looks at all that its channels keep, and copies what it answers with.
  */
 #include "base/heap.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "store/store_priv.h"
@@ -15,6 +16,7 @@
 #define RESERVE_S 2
 #define RESERVE_TAGS 65536
 #define EXPIRE_SLICE 256
+#define MAX_BYTES ((size_t)1 << 30) /* when no bound was set: there must be */
 
 struct mem_entry {
 	uint64_t cursor;
@@ -33,6 +35,7 @@ struct mem_channel {
 struct mem_message {
 	struct heap_item expiry;
 	struct msg *msg;  /* our copy */
+	size_t bytes;	  /* counted in mem->kept */
 	uint32_t keepers; /* channels that have it */
 	uint32_t n;
 	uint64_t channels[]; /* of the append */
@@ -43,6 +46,7 @@ struct mem {
 	struct store_stats *stats;
 	struct map channels; /* number -> mem_channel */
 	struct heap expiries;
+	struct quota kept; /* bytes of messages */
 	uint64_t last;
 	uint64_t reserved;
 	bool reserve;
@@ -53,10 +57,10 @@ mem_open(const struct store_config *cfg, struct store_stats *stats, void **be)
 {
 	struct mem *mem = calloc(1, sizeof(*mem));
 
-	(void)cfg;
 	if (mem == NULL)
 		return ERR_NOMEM;
 	mem->magic = MEM_MAGIC;
+	mem->kept.max = cfg->max_bytes != 0 ? cfg->max_bytes : MAX_BYTES;
 	mem->stats = stats;
 	map_init(&mem->channels);
 	heap_init(&mem->expiries);
@@ -88,6 +92,7 @@ mem_let_go(struct mem *mem, struct mem_message *m)
 	if (--m->keepers != 0)
 		return;
 	heap_remove(&mem->expiries, &m->expiry);
+	quota_give(&mem->kept, m->bytes);
 	msg_unref(&m->msg);
 	free(m);
 }
@@ -178,27 +183,46 @@ mem_prepare(struct mem *mem, const struct store_append *a)
 	return 0;
 }
 
-/* The copy that is kept: the operation's goes back to its caller. */
-static struct mem_message *
-mem_message(struct mem *mem, const struct store_append *a)
+/* A message with what leads to it; arrays of entries have up to twice the room
+ * that they need. */
+static size_t
+mem_bytes(const struct store_append *a)
+{
+	return sizeof(struct mem_message) + sizeof(struct msg) +
+	    msg_bytes(a->msg) + sizeof(struct heap_item *) +
+	    a->n * (sizeof(uint64_t) + 2 * sizeof(struct mem_entry));
+}
+
+/* The copy that is kept: the operation's goes back to its caller.  ERR_FULL. */
+static int
+mem_message(
+    struct mem *mem, const struct store_append *a, struct mem_message **out)
 {
 	struct mem_message *m =
 	    calloc(1, sizeof(*m) + a->n * sizeof(m->channels[0]));
+	int err = m != NULL ? 0 : ERR_NOMEM;
 
-	if (m == NULL)
-		return NULL;
+	if (err == 0 && !quota_take(&mem->kept, mem_bytes(a)))
+		err = ERR_FULL;
+	if (err != 0) {
+		free(m);
+		return err;
+	}
+	m->bytes = mem_bytes(a);
 	m->msg = msg_copy(a->msg);
 	if (m->msg == NULL ||
 	    heap_add(&mem->expiries, &m->expiry, (uint64_t)a->msg->expires) !=
 		0) {
+		quota_give(&mem->kept, m->bytes);
 		msg_unref(&m->msg);
 		free(m);
-		return NULL;
+		return ERR_NOMEM;
 	}
 	m->n = m->keepers = a->n;
 	for (uint32_t i = 0; i < a->n; i++)
 		m->channels[i] = a->members[i].channel;
-	return m;
+	*out = m;
+	return 0;
 }
 
 static void
@@ -229,6 +253,7 @@ mem_append(void *be, struct store_append *a, int64_t now_s)
 	uint32_t cursors = store_append_cursors(a);
 	struct mem_message *m = NULL;
 	struct mem *mem;
+	int err = 0;
 
 	OBJ_CAST(mem, be, MEM_MAGIC);
 	for (uint32_t i = 0; i < a->n; i++) {
@@ -240,8 +265,10 @@ mem_append(void *be, struct store_append *a, int64_t now_s)
 	}
 	if (mem_prepare(mem, a) != 0)
 		return ERR_NOMEM;
-	if (a->keep && (m = mem_message(mem, a)) == NULL)
-		return ERR_NOMEM;
+	if (a->keep)
+		err = mem_message(mem, a, &m);
+	if (err != 0)
+		return err;
 	a->cursor =
 	    cursor_next(MAX_OF(mem->last, a->floor), (uint64_t)now_s, cursors);
 	mem->last = a->cursor + cursors - 1;
@@ -342,19 +369,6 @@ mem_start(const struct mem_channel *c, const struct store_want *w,
 }
 
 static int
-mem_find(struct store_read *r, size_t room, uint64_t cursor, uint64_t id,
-    uint32_t want, const struct msg *from)
-{
-	struct msg *m = msg_copy(from);
-
-	assert(r->n_found < room);
-	if (m == NULL)
-		return ERR_NOMEM;
-	r->found[r->n_found++] = (struct store_found){ m, cursor, id, want };
-	return 0;
-}
-
-static int
 compare_queue(const void *a, const void *b)
 {
 	const struct store_found *x = a, *y = b;
@@ -381,19 +395,10 @@ mem_unite_shared(struct store_read *r)
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->n_found; i++) {
-		if (n != 0 && r->found[n - 1].cursor == r->found[i].cursor)
-			msg_unref(&r->found[i].msg);
-		else
+		if (n == 0 || r->found[n - 1].cursor != r->found[i].cursor)
 			r->found[n++] = r->found[i];
 	}
 	r->n_found = n;
-}
-
-static void
-mem_forget_found(struct store_read *r, size_t keep)
-{
-	while (r->n_found > keep)
-		msg_unref(&r->found[--r->n_found].msg);
 }
 
 /* Cut what is found, the oldest staying, to the slice that was asked for. */
@@ -412,8 +417,45 @@ mem_slice(struct store_read *r)
 	}
 	if (n < r->n_found)
 		r->cut = r->found[n - 1].cursor;
-	mem_forget_found(r, n);
+	r->n_found = n;
 	qsort(r->found, r->n_found, sizeof(r->found[0]), compare_wants);
+}
+
+/* What is in the slice goes out as copies. */
+static int
+mem_copy(struct store_read *r)
+{
+	size_t n = r->n_found;
+
+	for (r->n_found = 0; r->n_found < n; r->n_found++) {
+		struct msg **at = &r->found[r->n_found].msg;
+
+		*at = msg_copy(*at);
+		if (*at != NULL)
+			continue;
+		while (r->n_found > 0)
+			msg_unref(&r->found[--r->n_found].msg);
+		return ERR_NOMEM;
+	}
+	return 0;
+}
+
+static void
+mem_find(struct store_read *r, const struct mem_channel *c, uint32_t want,
+    int64_t now_s)
+{
+	uint64_t begin = mem_start(c, &r->wants[want], r->upto, now_s);
+
+	r->wants[want].begin = begin;
+	for (size_t i = 0; c != NULL && i < c->count; i++) {
+		const struct mem_entry *e = &c->at[i];
+
+		if (e->cursor > begin && e->cursor <= r->upto &&
+		    e->message->msg->expires > now_s)
+			r->found[r->n_found++] =
+			    (struct store_found){ e->message->msg, e->cursor,
+				    e->id, want };
+	}
 }
 
 static int
@@ -421,7 +463,6 @@ mem_read(void *be, struct store_read *r, int64_t now_s)
 {
 	struct mem *mem;
 	size_t room = 1;
-	int err = 0;
 
 	OBJ_CAST(mem, be, MEM_MAGIC);
 	for (uint32_t w = 0; w < r->n; w++) {
@@ -433,25 +474,10 @@ mem_read(void *be, struct store_read *r, int64_t now_s)
 	r->found = calloc(room, sizeof(r->found[0]));
 	if (r->found == NULL)
 		return ERR_NOMEM;
-	for (uint32_t w = 0; w < r->n; w++) {
-		struct mem_channel *c = mem_channel(mem, r->wants[w].channel);
-		uint64_t begin = mem_start(c, &r->wants[w], r->upto, now_s);
-
-		r->wants[w].begin = begin;
-		for (size_t i = 0; c != NULL && i < c->count && err == 0; i++) {
-			const struct mem_entry *e = &c->at[i];
-
-			if (e->cursor > begin && e->cursor <= r->upto &&
-			    e->message->msg->expires > now_s)
-				err = mem_find(r, room, e->cursor, e->id, w,
-				    e->message->msg);
-		}
-	}
-	if (err == 0)
-		mem_slice(r);
-	else
-		mem_forget_found(r, 0);
-	return err;
+	for (uint32_t w = 0; w < r->n; w++)
+		mem_find(r, mem_channel(mem, r->wants[w].channel), w, now_s);
+	mem_slice(r);
+	return mem_copy(r);
 }
 
 /* --- expiry ------------------------------------------------------------ */
@@ -541,7 +567,7 @@ mem_backup_done(void *be, int *err)
 	return true;
 }
 
-static void
+static int
 mem_close(void **be)
 {
 	struct mem_channel *c;
@@ -555,10 +581,12 @@ mem_close(void **be)
 	map_release(&mem->channels);
 	heap_release(&mem->expiries);
 	free(mem);
+	return 0;
 }
 
 const struct store_backend store_mem = {
 	.name = "memory",
+	.own_failures = true,
 	.open = mem_open,
 	.load = mem_load,
 	.begin = mem_begin,

@@ -12,14 +12,16 @@
 
 struct store_backend {
 	const char *name;
+	bool own_failures; /* an operation that fails leaves the group as it
+			    * was, whatever its error */
 	int (*open)(const struct store_config *cfg, struct store_stats *stats,
 	    void **be);
 	int (*load)(void *be, store_channel_f *each, void *arg,
 	    struct store_state *state);
 	int (*begin)(void *be);
 	/* ERR_NOTFOUND: an unknown channel without a name; nothing was done
-	 * and the group is as it was.  After any other error of append, drop
-	 * or commit the group has to be rolled back. */
+	 * and the group is as it was.  After any other error of append or drop,
+	 * unless own_failures, or of commit the group has to be rolled back. */
 	int (*append)(void *be, struct store_append *a, int64_t now_s);
 	int (*drop)(void *be, const struct store_drop *d);
 	/* Have the commit reserve positions anew, if they run short. */
@@ -37,11 +39,24 @@ struct store_backend {
 	/* Start a backup; tidy() works on it and *done says when it ended. */
 	int (*backup_start)(void *be, const char *path);
 	bool (*backup_done)(void *be, int *err);
-	void (*close)(void **be);
+	/* 0, or why the backend had failed for good (ERR_FSYNC,
+	 * ERR_CORRUPT), perhaps only now. */
+	int (*close)(void **be);
 };
 
 extern const struct store_backend store_sqlite;
 extern const struct store_backend store_mem;
+
+/* What a cursor can have of the clock. */
+static inline int64_t
+store_wall_s(const struct store_config *cfg)
+{
+	int64_t now_s = cfg->wall(cfg->wall_arg);
+
+	if (now_s < 0)
+		return 0;
+	return MIN_OF(now_s, (int64_t)CURSOR_TIME_MAX);
+}
 
 struct store_op *store_op_collected(uint32_t n);
 

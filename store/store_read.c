@@ -290,42 +290,10 @@ reading_gather(struct reading *rd)
 
 /* --- taking ------------------------------------------------------------ */
 
-static bool
-row_given(sqlite3_stmt *st, int column)
-{
-	return sqlite3_column_type(st, column) != SQLITE_NULL;
-}
-
-/* The message of the row the statement stands on; NULL there: damaged. */
-static int
-row_message(sqlite3_stmt *st, uint64_t row, struct msg **out)
-{
-	bool shared = stmt_u64(st, 2) != 0;
-	struct slice members = stmt_blob(st, 3), id = stmt_blob(st, 4),
-		     type = stmt_blob(st, 5), floors = stmt_blob(st, 8);
-	struct msg *m;
-
-	*out = NULL;
-	if (row_given(st, 8) &&
-	    floors.len != members.len / MEMBER_BYTES * FLOOR_BYTES)
-		return 0;
-	if (id.len > UINT16_MAX || type.len > UINT16_MAX)
-		return 0;
-	m = msg_make(&(struct msg_parts){ .text = stmt_blob(st, 6),
-	    .event_id = row_given(st, 4) ? &id : NULL,
-	    .event_type = row_given(st, 5) ? &type : NULL,
-	    .extra = stmt_blob(st, 7),
-	    .expires = (int64_t)stmt_u64(st, 0) });
-	if (m == NULL)
-		return ERR_NOMEM;
-	if (row_sum(row, m, shared, members.ptr, members.len,
-		row_given(st, 8) ? floors.ptr : NULL) != stmt_u64(st, 1))
-		msg_unref(&m);
-	*out = m;
-	return 0;
-}
-
-/* *out is NULL when the message has expired or is damaged. */
+/*
+ * *out is NULL when the message has expired or is damaged, or when the index
+ * says something else of it than it does itself: the index has no sum.
+ */
 static int
 fetch(struct reading *rd, const struct candidate *c, struct msg **out)
 {
@@ -342,16 +310,17 @@ fetch(struct reading *rd, const struct candidate *c, struct msg **out)
 		expired = sqlite3_column_int64(st, 0) <= rd->now_s;
 		if (!expired)
 			err = row_message(st, row, out);
+		if (*out != NULL &&
+		    !row_has_member(stmt_u64(st, 2) != 0, stmt_blob(st, 3),
+			c->place, rd->r->wants[c->want].channel, c->id))
+			msg_unref(out);
 	}
 	code = stmt_end(st, code);
 	if (code != SQLITE_OK)
 		return sq_error(sq, code, "read a message");
 	if (err != 0 || expired || *out != NULL)
 		return err;
-	sq->stats->corrupt++;
-	log_limited(&sq->log, LOG_ERROR,
-	    "database %s: message %llu.%u is damaged and left out", sq->path,
-	    (unsigned long long)cursor_time(c->cursor), cursor_tag(c->cursor));
+	sq_damaged(sq, c->cursor);
 	return 0;
 }
 

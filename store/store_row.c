@@ -79,3 +79,56 @@ row_sum(uint64_t row, const struct msg *m, bool shared, const void *members,
 	return (uint32_t)crc32_z(
 	    sum, (const unsigned char *)m->data, msg_bytes(m));
 }
+
+static bool
+row_given(sqlite3_stmt *st, int column)
+{
+	return sqlite3_column_type(st, column) != SQLITE_NULL;
+}
+
+int
+row_message(sqlite3_stmt *st, uint64_t row, struct msg **out)
+{
+	bool shared = stmt_u64(st, 2) != 0;
+	struct slice members = stmt_blob(st, 3), id = stmt_blob(st, 4),
+		     type = stmt_blob(st, 5), floors = stmt_blob(st, 8);
+	struct msg *m;
+
+	*out = NULL;
+	if (row_given(st, 8) &&
+	    (floors.len == 0 ||
+		floors.len != members.len / MEMBER_BYTES * FLOOR_BYTES))
+		return 0;
+	if (id.len > UINT16_MAX || type.len > UINT16_MAX)
+		return 0;
+	m = msg_make(&(struct msg_parts){ .text = stmt_blob(st, 6),
+	    .event_id = row_given(st, 4) ? &id : NULL,
+	    .event_type = row_given(st, 5) ? &type : NULL,
+	    .extra = stmt_blob(st, 7),
+	    .expires = (int64_t)stmt_u64(st, 0) });
+	if (m == NULL)
+		return ERR_NOMEM;
+	if (row_sum(row, m, shared, members.ptr, members.len,
+		row_given(st, 8) ? floors.ptr : NULL) != stmt_u64(st, 1))
+		msg_unref(&m);
+	*out = m;
+	return 0;
+}
+
+bool
+row_has_member(bool shared, struct slice members, uint64_t place,
+    uint64_t channel, uint64_t id)
+{
+	const unsigned char *at = (const unsigned char *)members.ptr;
+	size_t n = members.len / MEMBER_BYTES;
+	uint64_t one, its_id;
+
+	for (size_t i = shared ? 0 : place; i < n; i++) {
+		row_get_member(at + i * MEMBER_BYTES, &one, &its_id);
+		if (one == channel && its_id == id)
+			return true;
+		if (!shared)
+			break;
+	}
+	return false;
+}

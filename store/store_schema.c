@@ -33,10 +33,10 @@ static const struct schema_step steps[] = {
 static int
 schema_fail(sqlite3 *db, const char *path, const char *doing)
 {
-	int err = sqlite_err(db, sqlite3_extended_errcode(db));
+	int err = sqlite_err(sqlite3_extended_errcode(db));
 
-	log_at(LOG_ERROR, "database %s: cannot %s: %s", path, doing,
-	    sqlite3_errmsg(db));
+	log_at(LOG_ERROR, "database %s: cannot %s: %s%s", path, doing,
+	    sqlite3_errmsg(db), err == ERR_CORRUPT ? "; " DAMAGE_ADVICE : "");
 	return err != 0 ? err : ERR_IO;
 }
 

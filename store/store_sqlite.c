@@ -43,14 +43,33 @@ array_fit(void **at, size_t *room, size_t n, size_t size)
 int
 sq_error(struct sq *sq, int code, const char *doing)
 {
-	int err = sqlite_err(sq->db, code);
+	int err = sqlite_err(code);
 
 	if (err == ERR_FSYNC || err == ERR_CORRUPT)
-		sq->failed = true;
+		sq->failed = err;
 	if (err != 0)
-		log_limited(&sq->log, LOG_ERROR, "database %s: cannot %s: %s",
-		    sq->path, doing, sqlite3_errmsg(sq->db));
+		log_limited(&sq->log, LOG_ERROR, "database %s: cannot %s: %s%s",
+		    sq->path, doing, sqlite3_errmsg(sq->db),
+		    err == ERR_CORRUPT ? "; " DAMAGE_ADVICE : "");
 	return err;
+}
+
+int
+sq_corrupt(struct sq *sq, const char *what)
+{
+	log_at(LOG_ERROR, "database %s: is damaged: %s; " DAMAGE_ADVICE,
+	    sq->path, what);
+	sq->failed = ERR_CORRUPT;
+	return ERR_CORRUPT;
+}
+
+void
+sq_damaged(struct sq *sq, uint64_t cursor)
+{
+	sq->stats->corrupt++;
+	log_limited(&sq->log, LOG_ERROR,
+	    "database %s: message %llu.%u is damaged and left out", sq->path,
+	    (unsigned long long)cursor_time(cursor), cursor_tag(cursor));
 }
 
 struct chan *
@@ -122,36 +141,15 @@ sq_delete_single(struct sq *sq, uint64_t row, bool *gone)
 	return 0;
 }
 
-/*
- * With sync=full each group's commit syncs the WAL.  Upkeep does not wait for
- * that: should power fail, it is lost from the WAL's end together with
- * nothing else, and done again; the next group's sync covers it.
- */
 static int
-sq_set_lazy(struct sq *sq, bool lazy)
-{
-	int code;
-
-	if (sq->sync != STORE_SYNC_FULL || sq->lazy == lazy)
-		return 0;
-	code = sqlite3_exec(sq->db,
-	    lazy ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL",
-	    NULL, NULL, NULL);
-	if (code != SQLITE_OK)
-		return sq_error(sq, code, "set synchronous");
-	sq->lazy = lazy;
-	return 0;
-}
-
-static int
-sq_begin_as(struct sq *sq, bool lazy)
+sq_begin_as(struct sq *sq, enum sq_work work)
 {
 	int err, code;
 
-	if (sq->failed)
+	if (sq->failed != 0)
 		return ERR_IO;
 	sq->next = sq->state;
-	err = sq_set_lazy(sq, lazy);
+	err = sq_sync_for(sq, work);
 	if (err != 0)
 		return err;
 	code = stmt_run(sq->st.at[STMT_BEGIN]);
@@ -164,13 +162,13 @@ sq_begin(void *be)
 	struct sq *sq;
 
 	OBJ_CAST(sq, be, SQ_MAGIC);
-	return sq_begin_as(sq, false);
+	return sq_begin_as(sq, SQ_GROUP);
 }
 
 int
 sq_upkeep_begin(struct sq *sq)
 {
-	return sq_begin_as(sq, true);
+	return sq_begin_as(sq, SQ_UPKEEP);
 }
 
 /* --- appends ----------------------------------------------------------- */
@@ -202,6 +200,7 @@ sq_free_name(struct sq *sq, struct slice name)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_CHANNEL_BY_NAME];
 	uint64_t number = 0;
+	struct chan *c;
 	int code;
 
 	(void)sqlite3_bind_blob(st, 1, name.ptr, (int)name.len, SQLITE_STATIC);
@@ -211,7 +210,12 @@ sq_free_name(struct sq *sq, struct slice name)
 	code = stmt_end(st, code);
 	if (code != SQLITE_OK)
 		return sq_error(sq, code, "look for a channel");
-	return number != 0 ? sq_drop_chan(sq, sq_chan(sq, number)) : 0;
+	if (number == 0)
+		return 0;
+	c = sq_chan(sq, number);
+	if (!chan_alive(sq, c))
+		return sq_corrupt(sq, "a name leads to no channel");
+	return sq_drop_chan(sq, c);
 }
 
 static int
@@ -308,6 +312,7 @@ sq_insert(struct sq *sq, const struct store_append *a)
 		trimmed = trimmed || to->trimmed != 0;
 	}
 	sq->next.horizon = MAX_OF(sq->next.horizon, expires);
+	sq->loose_bytes += msg_bytes(m);
 	STMT_BIND(st, a->cursor, expires, early,
 	    row_sum(a->cursor, m, a->shared, sq->members, len,
 		trimmed ? sq->floors : NULL),
@@ -564,6 +569,7 @@ sq_commit_changes(struct sq *sq)
 	code = stmt_run(sq->st.at[STMT_COMMIT]);
 	if (code != SQLITE_OK)
 		return sq_error(sq, code, "commit");
+	sq->unsynced = true;
 	sq_apply(sq);
 	sq_forget(sq);
 	return 0;
@@ -625,6 +631,7 @@ static int
 sq_tidy(void *be, int64_t now_s, struct store_op **out)
 {
 	static sq_upkeep_f *const upkeep[] = {
+		sq_sync,
 		sq_checkpoint,
 		sq_index,
 		sq_expire,

@@ -17,8 +17,9 @@
 #define FLOOR_BYTES 8	/* of message.floors */
 
 /*
- * A channel that has a row.  Its kept messages are `stored` rows of member,
- * all up to `indexed`, then its tail.
+ * A channel that has a row.  Its messages are `stored` rows of member, all up
+ * to `indexed`, then its tail; those up to `floor` are hidden, `over` of the
+ * rows and the tail's front.
  */
 struct chan {
 	uint64_t number;
@@ -27,7 +28,7 @@ struct chan {
 	uint64_t indexed;
 	struct tail tail;
 	uint32_t stored;
-	uint64_t oldest_bucket; /* no member row before it */
+	uint64_t oldest_bucket; /* no row before it but gathered ones */
 	uint64_t floor;		/* what is up to here is hidden: trimmed */
 	uint32_t over;		/* hidden ones of `stored` */
 	uint32_t change;	/* 1-based, in the group's changes */
@@ -140,9 +141,11 @@ struct sq {
 	clock_wall_f *wall;
 	void *wall_arg;
 	struct log_limit log;
-	enum store_sync sync;
-	bool lazy;   /* commits are not synced just now */
-	bool failed; /* fsync, corruption: no more writes */
+	enum store_sync sync;  /* as configured */
+	enum store_sync level; /* SQLite's own, now: store_sync.c */
+	bool unsynced;	       /* a commit is */
+	int64_t sync_s;	       /* normal: of the last sync */
+	int failed;	       /* ERR_FSYNC, ERR_CORRUPT: no more writes */
 	bool loaded;
 
 	struct map chans;	/* number -> chan */
@@ -152,9 +155,11 @@ struct sq {
 	uint64_t bucket_rows;	/* written to the newest by us */
 	bool interrupted;	/* an earlier life's round may be */
 	size_t tail_entries;
-	uint64_t last;	  /* cursor; some may have failed */
-	int64_t clock_s;  /* highest ever seen */
-	int64_t append_s; /* of the last append */
+	uint64_t loose_bytes; /* of messages since the last round began */
+	uint64_t names_sum;   /* while the log is loaded */
+	uint64_t last;	      /* cursor; some may have failed */
+	int64_t clock_s;      /* highest ever seen */
+	int64_t append_s;     /* of the last append */
 
 	/* the group */
 	struct sq_state state; /* as committed */
@@ -181,10 +186,22 @@ struct sq {
 	struct sq_backup *backup;
 };
 
+/* store_sync.c: what the next commit, or checkpoint, waits for */
+enum sq_work {
+	SQ_GROUP,
+	SQ_UPKEEP,
+	SQ_CHECKPOINT
+};
+int sq_sync_for(struct sq *sq, enum sq_work work) MUST_CHECK;
+
 /* store_sqlite.c: upkeep's transactions, and what they are made of */
 int sq_upkeep_begin(struct sq *sq) MUST_CHECK;
 int sq_upkeep_end(struct sq *sq, int err) MUST_CHECK;
 int sq_error(struct sq *sq, int code, const char *doing);
+/* The file is not what we wrote: said, and the end of this store. */
+int sq_corrupt(struct sq *sq, const char *what) MUST_CHECK;
+/* A message that is not what its sum says: said and counted. */
+void sq_damaged(struct sq *sq, uint64_t cursor);
 struct chan *sq_chan(const struct sq *sq, uint64_t number);
 int sq_reserve_changes(struct sq *sq, size_t more) MUST_CHECK;
 struct change *sq_change(struct sq *sq, struct chan *c); /* reserved before */
@@ -209,6 +226,12 @@ void row_get_member(const unsigned char *at, uint64_t *channel, uint64_t *id);
 uint64_t row_cursor(uint64_t row, bool shared, size_t place);
 uint32_t row_sum(uint64_t row, const struct msg *m, bool shared,
     const void *members, size_t len, const void *floors);
+/* The message of the row that the statement stands on, whose columns begin as
+ * those of STMT_MESSAGE_GET do; NULL there: it is damaged. */
+int row_message(sqlite3_stmt *st, uint64_t row, struct msg **out) MUST_CHECK;
+/* Do a row's members agree with what the index says of one? */
+bool row_has_member(bool shared, struct slice members, uint64_t place,
+    uint64_t channel, uint64_t id);
 
 /* store_load.c */
 int sq_load(
@@ -225,13 +248,14 @@ int sq_trim_all(struct sq *sq) MUST_CHECK; /* the rest, at the end */
 /* store_trim.c */
 int sq_trim(
     struct sq *sq, struct change *ch, struct store_member *m) MUST_CHECK;
-int sq_trim_loaded(struct sq *sq, struct chan *c) MUST_CHECK;
+int sq_trim_loaded(struct sq *sq) MUST_CHECK;	 /* before channels are told */
 uint64_t sq_trim_floor(const struct change *ch); /* as it is written */
 int sq_trim_list(struct sq *sq, struct chan *c) MUST_CHECK;
 int sq_trim_entry(struct sq *sq, const struct tail_entry *e) MUST_CHECK;
 
 /* Upkeep, a slice at a call: > 0: something was done; 0: nothing is due. */
 typedef int sq_upkeep_f(struct sq *sq, int64_t now_s, struct store_op **out);
+sq_upkeep_f sq_sync;	   /* store_sync.c */
 sq_upkeep_f sq_checkpoint; /* store_gc.c */
 sq_upkeep_f sq_purge;
 sq_upkeep_f sq_expire;	    /* store_expire.c */

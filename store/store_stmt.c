@@ -30,8 +30,10 @@ static const char *const stmt_sql[STMT_COUNT] = {
 			      " FROM message WHERE cursor = ?",
 	[STMT_MESSAGE_LAST] = "SELECT cursor, members, shared FROM message"
 			      " ORDER BY cursor DESC LIMIT 1",
-	[STMT_MESSAGE_SCAN] = "SELECT cursor, members, expires, shared, floors"
-			      " FROM message WHERE cursor > ? ORDER BY cursor",
+	[STMT_MESSAGE_SCAN] =
+	    "SELECT expires, sum, shared, members, event_id, event_type, body,"
+	    " extra, floors, cursor FROM message WHERE cursor > ?"
+	    " ORDER BY cursor",
 	[STMT_MESSAGE_EARLY] =
 	    "SELECT expires, cursor, members, shared FROM message"
 	    " WHERE early AND expires <= ? AND (expires, cursor) > (?, ?)"
@@ -48,6 +50,7 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	    " VALUES (?, ?, ?, ?, ?)",
 	[STMT_MEMBER_BUCKET] = "SELECT bucket FROM member WHERE bucket >= ?"
 			       " ORDER BY bucket LIMIT 1",
+	[STMT_MEMBER_ALL] = "SELECT channel, cursor FROM member",
 	[STMT_MEMBER_NEXT] =
 	    "SELECT cursor FROM member"
 	    " WHERE bucket = ? AND channel = ? AND cursor > ? ORDER BY cursor",
@@ -61,8 +64,13 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	    "DELETE FROM member"
 	    " WHERE bucket = ? AND channel = ? AND cursor = ?",
 	[STMT_CHANNEL_ALL] =
-	    "SELECT channel, name, last_id, last_cursor, indexed, stored,"
-	    " floor FROM channel",
+	    "SELECT channel, name, last_id, last_cursor, indexed, stored"
+	    " FROM channel",
+	[STMT_CHANNEL_FLOORS] =
+	    "SELECT channel, floor FROM channel WHERE floor > 0",
+	/* By the names' index alone. */
+	[STMT_CHANNEL_NAMES] =
+	    "SELECT channel, name FROM channel ORDER BY name",
 	[STMT_CHANNEL_BY_NAME] = "SELECT channel FROM channel WHERE name = ?",
 	[STMT_CHANNEL_ADD] =
 	    "INSERT INTO channel (channel, name, last_id, last_cursor,"
@@ -138,10 +146,8 @@ stmt_blob(sqlite3_stmt *st, int column)
 }
 
 int
-sqlite_err(sqlite3 *db, int code)
+sqlite_err(int code)
 {
-	int sys;
-
 	switch (code) {
 	case SQLITE_OK:
 		return 0;
@@ -150,9 +156,12 @@ sqlite_err(sqlite3 *db, int code)
 		return ERR_FSYNC;
 	case SQLITE_IOERR_WRITE:
 	case SQLITE_IOERR_TRUNCATE:
-		/* SQLite knows ENOSPC itself, but no quotas. */
-		sys = sqlite3_system_errno(db);
-		return sys == ENOSPC || sys == EDQUOT ? ERR_FULL : ERR_IO;
+		/* SQLite knows ENOSPC itself, but no quotas, and no disk that
+		 * became read-only under an open file.  Its own record of
+		 * errno (sqlite3_system_errno) misses what a COMMIT met. */
+		return errno == ENOSPC || errno == EDQUOT || errno == EROFS
+		    ? ERR_FULL
+		    : ERR_IO;
 	}
 	switch (code & 0xff) {
 	case SQLITE_FULL:

@@ -28,11 +28,14 @@ enum stmt_id {
 	STMT_MESSAGE_DELETE_SINGLE,
 	STMT_MEMBER_ADD,
 	STMT_MEMBER_BUCKET,
+	STMT_MEMBER_ALL,
 	STMT_MEMBER_NEXT,
 	STMT_MEMBER_UP,
 	STMT_MEMBER_DOWN,
 	STMT_MEMBER_DELETE,
 	STMT_CHANNEL_ALL,
+	STMT_CHANNEL_FLOORS,
+	STMT_CHANNEL_NAMES,
 	STMT_CHANNEL_BY_NAME,
 	STMT_CHANNEL_ADD,
 	STMT_CHANNEL_SET,
@@ -63,7 +66,10 @@ int stmt_end(sqlite3_stmt *st, int step);
 uint64_t stmt_u64(sqlite3_stmt *st, int column);
 struct slice stmt_blob(sqlite3_stmt *st, int column); /* ptr never NULL */
 
-/* ERR_* of SQLite's code; asks the connection about the system's errno. */
-int sqlite_err(sqlite3 *db, int code);
+/* What to do about a file that is damaged. */
+#define DAMAGE_ADVICE "holdfastd -C says what is left; a backup has the rest"
+
+/* ERR_* of SQLite's code; errno has to be what the call left. */
+int sqlite_err(int code);
 
 #endif

@@ -2,7 +2,7 @@
  * store/store_tail.h - a channel's newest messages, oldest first: where each
  * stands in the log.
  *
- * Taken from the front when they are indexed or trimmed, from anywhere when
+ * Taken from the front when an index round has passed them, from anywhere when
  * they expire.  Owner: the channel.  Thread: the store's.
  */
 #ifndef STORE_STORE_TAIL_H

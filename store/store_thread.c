@@ -36,13 +36,13 @@
 #define TURN_READS 32	 /* between two groups, */
 #define TURN_READS_MS 10 /* or so long */
 #define TURN_FOUND_BYTES ((size_t)4 << 20)
+#define FOUND_BYTES ((size_t)16 << 20) /* not taken: reads rest meanwhile */
 #define TIDY_EVERY_S 1
 
 struct store_thread {
 	const struct store_backend *backend;
 	void *be;
-	clock_wall_f *wall;
-	void *wall_arg;
+	const struct store_config *cfg; /* the facade's */
 	int event_fd;
 	pthread_t thread;
 
@@ -57,14 +57,18 @@ struct store_thread {
 	struct store_stats *stats; /* the backend counts there too */
 	uint64_t reserved;
 	int fatal;
-	bool untidy; /* upkeep has more to do */
-	bool ending; /* what is left is to be finished */
+	size_t found; /* bytes read for the loop, in `done` */
+	bool full;    /* the loop has enough to take already */
+	bool unheard; /* the loop could not be woken */
+	bool untidy;  /* upkeep has more to do */
+	bool ending;  /* what is left is to be finished */
 
 	pthread_mutex_t lock;
 	pthread_cond_t pushed;
 	struct op_list in; /* below: under the lock */
 	bool sleeping;
 	bool stop;
+	size_t out_found; /* bytes read, in out.done */
 	struct store_batch out;
 };
 
@@ -107,35 +111,37 @@ op_list_take(struct op_list *l)
 	return op;
 }
 
-static int64_t
-thread_now_s(struct store_thread *t)
+/* An eventfd of a few counts always takes one more.  Should it not, the next
+ * turn tries again, or everybody would wait for ever. */
+static void
+thread_wake_loop(struct store_thread *t)
 {
-	int64_t now_s = t->wall(t->wall_arg);
+	uint64_t one = 1;
 
-	if (now_s < 0)
-		return 0;
-	return MIN_OF(now_s, (int64_t)CURSOR_TIME_MAX);
+	t->unheard = write(t->event_fd, &one, sizeof(one)) < 0;
+	if (t->unheard)
+		log_at(LOG_ERROR, "cannot wake the loop: %s", strerror(errno));
 }
 
 /* Give back what is done, with one write to the loop. */
 static void
 thread_deliver(struct store_thread *t)
 {
-	uint64_t one = 1;
 	bool wake;
 
-	if (t->done.first == NULL && t->fatal == 0)
+	if (t->done.first == NULL && t->fatal == 0 && !t->unheard)
 		return;
 	(void)pthread_mutex_lock(&t->lock);
-	wake = t->out.done.first == NULL;
+	wake = t->out.done.first == NULL || t->unheard;
 	op_list_join(&t->out.done, &t->done);
+	t->out_found += t->found;
+	t->found = 0;
 	t->out.stats = *t->stats;
 	t->out.reserved = t->reserved;
 	t->out.fatal = t->fatal;
 	(void)pthread_mutex_unlock(&t->lock);
-	/* An eventfd of a few counts always takes one more. */
-	if (wake && write(t->event_fd, &one, sizeof(one)) < 0)
-		log_at(LOG_ERROR, "cannot wake the loop: %s", strerror(errno));
+	if (wake)
+		thread_wake_loop(t);
 }
 
 static void
@@ -207,7 +213,8 @@ thread_sort(struct store_thread *t)
 
 /*
  * One change.  ERR_NOTFOUND is this operation's own failure and leaves the
- * group as it was; any other spoils the group.
+ * group as it was; any other spoils the group, if the backend does not say
+ * otherwise.
  */
 static int
 thread_apply(struct store_thread *t, struct store_op *op, int64_t now_s)
@@ -224,7 +231,8 @@ thread_apply(struct store_thread *t, struct store_op *op, int64_t now_s)
 		op->err = 0;
 		break;
 	}
-	return op->err == ERR_NOTFOUND ? 0 : op->err;
+	return op->err == ERR_NOTFOUND || t->backend->own_failures ? 0
+								   : op->err;
 }
 
 /*
@@ -317,16 +325,19 @@ thread_read(struct store_thread *t, int64_t now_s)
 	struct store_op *op;
 	size_t bytes = 0;
 
+	if (t->full)
+		return;
 	for (int n = 0; n < TURN_READS && bytes < TURN_FOUND_BYTES &&
 	     clock_mono_ms() <= until_ms;
 	     n++) {
-		op = thread_next_read(t);
-		if (t->fatal != 0 || op == NULL)
+		op = t->fatal == 0 ? thread_next_read(t) : NULL;
+		if (op == NULL)
 			return;
 		op->err = t->backend->read(t->be, &op->u.read, now_s);
 		thread_fail(t, op->err);
 		t->stats->reads++;
 		bytes += found_bytes(&op->u.read);
+		t->found = bytes;
 		op_list_add(&t->done, op);
 	}
 }
@@ -353,7 +364,7 @@ thread_tidy(struct store_thread *t, int64_t now_s)
 static void
 thread_turn(struct store_thread *t)
 {
-	int64_t now_s = thread_now_s(t);
+	int64_t now_s = store_wall_s(t->cfg);
 
 	t->group_ops = 0;
 	t->group_bytes = 0;
@@ -407,15 +418,19 @@ thread_sleep(struct store_thread *t)
 static bool
 thread_wait(struct store_thread *t)
 {
-	bool idle = t->queue.first == NULL && t->reads.first == NULL;
+	bool idle = t->queue.first == NULL;
 	bool go_on;
 
 	(void)pthread_mutex_lock(&t->lock);
+	if (t->reads.first != NULL && t->out_found < FOUND_BYTES)
+		idle = false;
 	if (idle && !t->untidy && t->in.first == NULL && !t->stop)
 		thread_sleep(t);
+	t->full = t->out_found >= FOUND_BYTES;
 	op_list_join(&t->queue, &t->in);
 	t->ending = t->stop;
-	go_on = !t->stop || !idle || t->queue.first != NULL;
+	go_on = !t->stop || !idle || t->queue.first != NULL ||
+	    t->reads.first != NULL;
 	(void)pthread_mutex_unlock(&t->lock);
 	return go_on;
 }
@@ -473,8 +488,7 @@ store_thread_start(const struct store_backend *backend, void *be,
 		return ERR_NOMEM;
 	t->backend = backend;
 	t->be = be;
-	t->wall = cfg->wall;
-	t->wall_arg = cfg->wall_arg;
+	t->cfg = cfg;
 	t->stats = stats;
 	t->reserved = t->out.reserved = reserved;
 	op_list_init(&t->queue);
@@ -518,6 +532,7 @@ void
 store_thread_take(struct store_thread *t, struct store_batch *out)
 {
 	uint64_t count;
+	bool wake;
 
 	/* First the signal, then the list: what is added in between signals
 	 * again. */
@@ -529,7 +544,11 @@ store_thread_take(struct store_thread *t, struct store_batch *out)
 	out->stats = t->out.stats;
 	out->reserved = t->out.reserved;
 	out->fatal = t->out.fatal;
+	wake = t->sleeping && t->out_found >= FOUND_BYTES;
+	t->out_found = 0;
 	(void)pthread_mutex_unlock(&t->lock);
+	if (wake)
+		(void)pthread_cond_signal(&t->pushed);
 }
 
 void

@@ -15,7 +15,8 @@
  */
 #include "store/store_sqlite_priv.h"
 
-#define TRIM_MAX 256 /* messages per append */
+#define TRIM_MAX 256	/* messages per append */
+#define SEEKS_MAX 65536 /* then all of member is read instead */
 
 /* The oldest row of member that is not hidden: its cursor. */
 static int
@@ -40,7 +41,7 @@ oldest_member(struct sq *sq, struct change *ch, uint64_t *cursor)
 	return code == SQLITE_OK ? 0 : sq_error(sq, code, "trim a channel");
 }
 
-/* How many rows of member a channel's floor hides. */
+/* Those of one channel, from the floor's bucket down. */
 static int
 count_hidden(struct sq *sq, struct chan *c)
 {
@@ -51,7 +52,7 @@ count_hidden(struct sq *sq, struct chan *c)
 	for (n = MIN_OF(n, sq->buckets.count); n > 0; n--) {
 		STMT_BIND(st, sq->buckets.at[n - 1], c->number, c->floor);
 		while ((code = sqlite3_step(st)) == SQLITE_ROW)
-			c->over += c->over < c->stored;
+			c->over++;
 		code = stmt_end(st, code);
 		if (code != SQLITE_OK)
 			return sq_error(sq, code, "read a channel");
@@ -59,12 +60,41 @@ count_hidden(struct sq *sq, struct chan *c)
 	return 0;
 }
 
-int
-sq_trim_loaded(struct sq *sq, struct chan *c)
+/* Those of all, in one pass. */
+static int
+count_all_hidden(struct sq *sq)
 {
-	if (c->floor == 0 || c->stored == 0)
-		return 0;
-	return count_hidden(sq, c);
+	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_ALL];
+	int code;
+
+	while ((code = sqlite3_step(st)) == SQLITE_ROW) {
+		struct chan *c = sq_chan(sq, stmt_u64(st, 0));
+
+		if (c != NULL)
+			c->over += stmt_u64(st, 1) <= c->floor;
+	}
+	code = stmt_end(st, code);
+	return code == SQLITE_OK ? 0 : sq_error(sq, code, "read the index");
+}
+
+/* The floors are known: how many rows of member do they hide? */
+int
+sq_trim_loaded(struct sq *sq)
+{
+	size_t n = 0;
+	struct chan *c;
+	int err = 0;
+
+	for (size_t at = 0; (c = map_walk(&sq->chans, &at)) != NULL;)
+		n += c->floor != 0;
+	if (n * sq->buckets.count > SEEKS_MAX)
+		return count_all_hidden(sq);
+	for (size_t at = 0;
+	     err == 0 && (c = map_walk(&sq->chans, &at)) != NULL;) {
+		if (c->floor != 0)
+			err = count_hidden(sq, c);
+	}
+	return err;
 }
 
 static uint32_t

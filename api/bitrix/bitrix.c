@@ -9,7 +9,10 @@
 
 #include <stdio.h>
 
+#include "api/bitrix/extra.h"
+#include "api/bitrix/json.h"
 #include "api/vars.h"
+#include "base/clock.h"
 
 #define TEXT_PLAIN "text/plain"
 
@@ -32,7 +35,8 @@ bitrix_new(struct api *a, struct bitrix **out)
 		return ERR_NOMEM;
 	b->api = a;
 	heap_init(&b->held);
-	users_init(&b->users, bx_user_changed);
+	users_init(&b->users, bx_user_changed, &a->stats->limits);
+	json_count_in(&a->stats->limits);
 	/* Anywhere: a client that comes back after a restart still has the
 	 * mids of the last changes. */
 	b->status_changes =
@@ -80,8 +84,10 @@ bitrix_free(struct bitrix **bp)
 	*bp = NULL;
 	if (b == NULL)
 		return;
+	json_count_in(NULL);
 	bitrix_forget_answers(b);
 	formats_forget(b);
+	bx_extra_forget();
 	users_release(&b->users);
 	heap_release(&b->held);
 	free(b->daily.types);
@@ -196,10 +202,24 @@ bx_close(enum bx_error e)
 }
 
 void
+bx_count(struct api *a, enum bx_error e)
+{
+	struct limits *l = &a->stats->limits;
+
+	if (e == BX_MANY_CHANNELS)
+		limit_hit(l, LIMIT_bitrix_channels);
+	else if (e == BX_MANY_MESSAGES)
+		limit_hit(l, LIMIT_bitrix_messages);
+	else if (e == BX_TOO_MANY)
+		limit_hit(l, LIMIT_bitrix_max_connections_per_channel);
+}
+
+void
 bx_refuse(const struct call *c, enum bx_error e)
 {
 	const char *text = bx_error_text(e);
 
+	bx_count(c->api, e);
 	if (c->websocket)
 		bx_socket_refuse(c, bx_close(e));
 	else
@@ -242,7 +262,7 @@ find_licence(struct bx_call *b)
 	struct call *c = b->c;
 
 	b->licence = licences_find(&c->api->layout->licences,
-	    bx_arg_raw(c, "clientId"), c->query.host, hub_now_s(c->api->hub));
+	    bx_arg_raw(c, "clientId"), c->query.host, clock_wall_s(NULL));
 	if (b->licence != NULL)
 		return true;
 	if (is_sub(c))
@@ -308,6 +328,30 @@ route_of(const struct call *c)
 	return NULL;
 }
 
+/* A client's body is taken from who may publish at all, but for version 5,
+ * whose clients say there what they have got; the site's may have to be read to
+ * know who sent it. */
+enum api_body
+bitrix_body(struct call *c)
+{
+	struct bx_call b = { .c = c,
+		.version = c->endpoint->settings.bitrix_version };
+	struct bx_asker from;
+	route_f *route = route_of(c);
+	bool post = slice_is(c->query.method, "POST");
+
+	if (route == NULL &&
+	    !(is_sub(c) && slice_is(c->query.method, "OPTIONS")))
+		handle_unknown(c);
+	else if (!post)
+		return API_BODY_DROP;
+	else if (find_licence(&b) &&
+	    (route != bx_rest_handle || b.version == 5 ||
+		bx_rest_asker(&b, &from)))
+		return API_BODY_TAKE;
+	return API_BODY_REFUSED;
+}
+
 void
 bitrix_handle(struct call *c)
 {
@@ -315,7 +359,6 @@ bitrix_handle(struct call *c)
 		.version = c->endpoint->settings.bitrix_version };
 	route_f *route = route_of(c);
 
-	c->api->bitrix->max_body = c->request->body.max;
 	if (is_sub(c) && slice_is(c->query.method, "OPTIONS"))
 		handle_options(c);
 	else if (route == NULL)

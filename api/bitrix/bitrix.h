@@ -9,7 +9,8 @@
 
 #include "base/base.h"
 
-struct api;
+#include "api/api.h"
+
 struct bitrix; /* opaque */
 struct call;
 struct wait_state;
@@ -17,6 +18,8 @@ struct wait_state;
 int bitrix_new(struct api *a, struct bitrix **out) MUST_CHECK;
 void bitrix_free(struct bitrix **b);
 
+/* What becomes of the request's body, before it comes. */
+enum api_body bitrix_body(struct call *c);
 void bitrix_handle(struct call *c);
 /* A WebSocket's client said something; the front took all there was; a request
  * that waits is given up.  All are of kind WAIT_BITRIX_*. */

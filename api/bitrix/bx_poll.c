@@ -6,6 +6,8 @@
  */
 #include "api/bitrix/bx_priv.h"
 
+#include "base/clock.h"
+
 #define TTL_MS 40000 /* of a poll, if the location does not say */
 
 static sub_deliver_f poll_deliver;
@@ -276,7 +278,9 @@ bx_poll_handle(struct bx_call *b, const struct bx_reader *rd)
 		.pos = rd->pos,
 		.kind = SUB_LONG_POLL,
 		.by_cursor = true,
-		.deadline_ms = hub_now_ms(a->hub) + (ttl != 0 ? ttl : TTL_MS),
+		.deadline_ms =
+		    MIN_OF(hub_now_ms(a->hub) + (ttl != 0 ? ttl : TTL_MS),
+			bx_end_ms(a, rd, clock_wall_s(NULL))),
 		.ops = &bx_poll_ops,
 		.sess = w };
 	int err;

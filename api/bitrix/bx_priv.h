@@ -30,7 +30,6 @@
 #include "api/bitrix/look.h"
 #include "api/bitrix/mid.h"
 #include "api/bitrix/users.h"
-#include "api/ws.h"
 #include "base/heap.h"
 
 #define BX_PRESENCE_MS 130000 /* after a poll began or a ping was answered */
@@ -72,8 +71,7 @@ struct bitrix {
 		struct endpoint *endpoint;
 		struct payload *payload;
 	} answer[BX_LOOK_KINDS];
-	struct jwt jwt;	 /* scratch */
-	size_t max_body; /* bytes of a request, as last seen */
+	struct jwt jwt; /* scratch */
 	struct log_limit unsigned_ids, refused_tokens, nothing_published;
 };
 
@@ -106,6 +104,8 @@ void bx_trouble(struct api *a, int err);
 /* And answer it. */
 void bx_fail(const struct call *c, int err);
 const char *bx_error_text(enum bx_error e);
+/* Something is refused with e: is it a bound that was met? */
+void bx_count(struct api *a, enum bx_error e);
 /* A close frame with code and reason. */
 struct payload *bx_close(enum bx_error e);
 
@@ -128,10 +128,12 @@ struct bx_job {
 	bx_job_done_f *done;
 	void *arg;
 	uint32_t left, n, room;
+	size_t bytes; /* of the request, if its client owes it (ws_client.h) */
 	int err;
 	bool started;
 	struct payload *answer;	 /* the job's: what `done` may want to send, */
 	struct payload *refusal; /* or this, if it failed */
+	struct quota *all;	 /* in which both are counted, or NULL */
 	struct bx_part {
 		struct bx_job *job;
 		struct hub_wait wait;
@@ -169,6 +171,10 @@ int64_t bx_ttl(const struct api *a, uint64_t asked);
 /* Routes pub and rest. */
 void bx_pub_handle(struct bx_call *b);
 void bx_rest_handle(struct bx_call *b);
+/* A client publishes under the public id that it owns; answers when it has shown
+ * none. */
+struct bx_asker;
+bool bx_rest_asker(struct bx_call *b, struct bx_asker *from);
 
 /* --- bx_request.c: a RequestBatch -------------------------------------- */
 
@@ -177,6 +183,7 @@ struct bx_asker {
 	const struct licence *licence;
 	const char *pub; /* a client's own public id, 32 bytes; NULL: none */
 	bool trusted;	 /* the site itself */
+	uint32_t max_connections; /* of its location; serverStats */
 };
 
 /*
@@ -195,8 +202,8 @@ void bx_infos(const struct bx_call *b);
 bool bx_online(const struct api *a, const struct licence *l,
     enum bx_space space, struct slice id);
 /* Appends JSON, as this version tells it. */
-int bx_server_stats(
-    struct api *a, uint32_t version, struct buf *out) MUST_CHECK;
+int bx_server_stats(struct api *a, uint32_t version, uint32_t max_connections,
+    struct buf *out) MUST_CHECK;
 /* A message of this type was published; anything but a word is "unknown". */
 void bx_count_type(struct bitrix *b, struct slice type);
 /* Today's counters, to be raised. */
@@ -214,6 +221,9 @@ struct bx_reader {
 	uint32_t own;  /* the first so many channels are itself: presence */
 	struct sub_position pos;
 	uint64_t newest; /* of what its channels keep; 0: nothing */
+	int64_t ends_s;	 /* when it would be let in no more: its licence's
+			  * or token's end; INT64_MAX: never */
+	enum bx_error ends_with; /* and what it would be told */
 };
 
 /* Route sub. */
@@ -222,6 +232,10 @@ void bx_sub_handle(struct bx_call *b);
 void bx_sub_unlicensed(struct bx_call *b);
 /* A message as this client sees it, with a reference; NULL: no memory. */
 struct payload *bx_piece(const struct wait_state *w, const struct delivery *d);
+/* When it ends, at the latest: monotonic; UINT64_MAX: never.  now_s is wall
+ * time, by which tokens and licences are dated. */
+uint64_t bx_end_ms(
+    const struct api *a, const struct bx_reader *rd, int64_t now_s);
 /* It is there, for BX_PRESENCE_MS. */
 void bx_present(struct api *a, const struct sub *s, uint32_t own);
 
@@ -239,7 +253,7 @@ LIST_HEAD(bx_jobs, bx_job);
 /* A WebSocket.  Owner: its wait. */
 struct bx_socket {
 	struct wait_state *wait;
-	struct ws_reader reader;
+	struct ws_client client;
 	struct bx_jobs jobs;
 	struct heap_item due; /* when `held` goes, or the socket if `gone` */
 	uint64_t hold_until_ms;
@@ -247,9 +261,11 @@ struct bx_socket {
 	uint32_t n_held;
 	struct bx_look look;
 	bool has_pub;
-	bool gone;	    /* and nothing is sent any more */
+	bool gone;	    /* and nothing is sent any more but a close */
 	uint8_t unanswered; /* pings */
 	uint32_t own;	    /* as of struct bx_reader */
+	uint64_t ends_ms;   /* monotonic; UINT64_MAX: never */
+	enum bx_error ends_with;
 	char pub[BX_ID_LEN];
 	struct user_seat seat; /* version 5 */
 	char *client_id;       /* of its licence; NULL: personal */
@@ -270,6 +286,11 @@ void bx_sockets_turn(struct bitrix *b);
 void bx_socket_part(struct wait_state *w, struct payload *part);
 /* A frame of our own making. */
 void bx_socket_send(struct wait_state *w, enum ws_opcode op, struct slice data);
+/* The job, which is on its way, is its client's, until `done` calls the second.
+ * ERR_NOMEM: it is not. */
+int bx_socket_owes(
+    struct wait_state *w, struct bx_job *job, size_t bytes) MUST_CHECK;
+void bx_socket_paid(struct bx_job *job);
 /* Its client has answered a ping. */
 void bx_socket_alive(struct wait_state *w);
 /* Its licence, if it still has one. */
@@ -287,6 +308,8 @@ void bx_held_send(struct bx_socket *x);
 
 /* Route api. */
 void bx_api_handle(struct bx_call *b);
+/* Does a client only say what it has got?  It wants no answer. */
+bool bx_rpc_is_receipt(struct slice text);
 /* A message of a version 5 client; false: the connection has been ended. */
 bool bx_rpc_input(struct wait_state *w, struct slice text);
 /* Tells the WebSocket that watches; sess: its wait. */

@@ -35,6 +35,8 @@ bx_job_forget(struct bx_job **jobp)
 		return;
 	for (uint32_t i = 0; i < job->n; i++)
 		hub_forget(&job->parts[i].wait);
+	if (job->all != NULL)
+		quota_give(job->all, job->answer->len + job->refusal->len);
 	payload_unref(&job->answer);
 	payload_unref(&job->refusal);
 	free(job);
@@ -262,6 +264,8 @@ pub_text(struct bx_call *b, int ids_err)
 {
 	const char *why = NULL;
 
+	if (ids_err == ERR_TOOBIG)
+		bx_count(b->c->api, BX_MANY_CHANNELS);
 	if (ids_err == ERR_NOTFOUND)
 		why = "No channel id provided.";
 	else if (ids_err != 0)
@@ -353,7 +357,10 @@ bx_pub_handle(struct bx_call *b)
 {
 	struct call *c = b->c;
 	bool get = slice_is(c->query.method, "GET");
-	struct bx_asker from = { .licence = b->licence, .trusted = true };
+	struct bx_asker from = { .licence = b->licence,
+		.trusted = true,
+		.max_connections =
+		    c->endpoint->settings.bitrix_max_connections };
 	int err;
 
 	if (!body_signed(b)) {
@@ -380,22 +387,32 @@ bx_pub_handle(struct bx_call *b)
 		    c, err == ERR_TOOBIG ? BX_MANY_CHANNELS : BX_NO_CHANNELS);
 }
 
-/* A client publishes under the public id that it owns. */
+bool
+bx_rest_asker(struct bx_call *b, struct bx_asker *from)
+{
+	*from = (struct bx_asker){ .licence = b->licence };
+	if (bx_ids_parse(bx_arg(b->c, "CHANNEL_ID"), (int)b->version,
+		b->licence->keys, false, &b->ids) == 0) {
+		for (uint32_t i = 0; i < b->ids.n && from->pub == NULL; i++) {
+			if (b->ids.at[i].has_pub)
+				from->pub = b->ids.at[i].pub;
+		}
+	}
+	if (from->pub == NULL)
+		bx_refuse(b->c, BX_PUBLIC_WANTED);
+	return from->pub != NULL;
+}
+
 void
 bx_rest_handle(struct bx_call *b)
 {
-	struct call *c = b->c;
-	struct bx_asker from = { .licence = b->licence };
+	const struct buf *body = &b->c->request->body;
+	struct bx_asker from;
 
-	if (bx_ids_parse(bx_arg(c, "CHANNEL_ID"), (int)b->version,
-		b->licence->keys, false, &b->ids) == 0) {
-		for (uint32_t i = 0; i < b->ids.n && from.pub == NULL; i++) {
-			if (b->ids.at[i].has_pub)
-				from.pub = b->ids.at[i].pub;
-		}
-	}
-	if (from.pub == NULL)
-		bx_refuse(c, BX_PUBLIC_WANTED);
-	else
+	/* A client of version 5 that polls says here what it has got. */
+	if (b->version == 5 &&
+	    bx_rpc_is_receipt((struct slice){ body->data, body->len }))
+		bx_answer(b->c, 200, NULL, (struct slice){ NULL, 0 });
+	else if (bx_rest_asker(b, &from))
 		publish_batch(b, &from);
 }

@@ -166,7 +166,7 @@ run_server_stats(struct api *a, const struct bx_asker *from, struct buf *out)
 		return BX_NOT_ALLOWED;
 	bx_today(a->bitrix)->server_stats++;
 	buf_init(&json, REPLY_MAX);
-	err = bx_server_stats(a, 4, &json);
+	err = bx_server_stats(a, 4, from->max_connections, &json);
 	if (err == 0)
 		err = batch_put_server_stats(
 		    out, (struct slice){ json.data, json.len });
@@ -204,6 +204,8 @@ bx_request(struct api *a, const struct bx_asker *from, struct slice bytes,
 	*job = NULL;
 	if (err == ERR_NOMEM)
 		return err;
+	if (err == ERR_TOOBIG)
+		limit_hit(&a->stats->limits, LIMIT_protobuf);
 	if (err != 0)
 		return BX_WRONG_DATA;
 	r = batch_request(batch);

@@ -124,9 +124,11 @@ do_call(struct rpc *r, const struct rpc_call *c)
 	err = method(r, c);
 	if (err == 0)
 		return answer_call(r, c, r->job != NULL && r->job->n > parts);
-	if (err > 0)
+	if (err > 0) {
+		bx_count(r->api, (enum bx_error)err);
 		return refuse_call(
 		    r, c, RPC_BAD_PARAMS, bx_error_text((enum bx_error)err));
+	}
 	if (err == ERR_SYNTAX)
 		return refuse_call(r, c, RPC_BAD_PARAMS, "Invalid params");
 	return fail_call(r, c, err);
@@ -171,6 +173,13 @@ do_calls(struct rpc *r, struct rpc_text *t)
 }
 
 static int
+refuse_many(struct rpc *r)
+{
+	bx_count(r->api, BX_MANY_MESSAGES);
+	return refuse_all(r, RPC_BAD_PARAMS, bx_error_text(BX_MANY_MESSAGES));
+}
+
+static int
 do_message(struct rpc *r, struct slice text)
 {
 	struct rpc_text t;
@@ -181,8 +190,7 @@ do_message(struct rpc *r, struct slice text)
 	if (t.n == 0)
 		err = refuse_all(r, RPC_BAD_CALL, "Invalid Request");
 	else if (t.n > BX_MESSAGES_MAX)
-		err = refuse_all(
-		    r, RPC_BAD_PARAMS, bx_error_text(BX_MANY_MESSAGES));
+		err = refuse_many(r);
 	else
 		err = do_calls(r, &t);
 	rpc_close(&t);
@@ -302,7 +310,7 @@ client_stored(struct bx_job *job, int err)
 	struct wait_state *w = job->arg;
 	const struct payload *answer = err == 0 ? job->answer : job->refusal;
 
-	LIST_REMOVE(job, link);
+	bx_socket_paid(job);
 	if (err != 0)
 		bx_trouble(w->api, err);
 	if (answer != NULL)
@@ -310,36 +318,53 @@ client_stored(struct bx_job *job, int err)
 		    w, WS_OP_TEXT, (struct slice){ answer->data, answer->len });
 }
 
+/* They wait for the disk, counted with what comes in. */
 static int
-client_wait(struct rpc *r, bool answered)
+keep_answers(const struct rpc *r, struct bx_job *job)
 {
-	struct bx_job *job = r->job;
+	struct request_spares *spares = r->socket->request->spares;
 
-	if (answered) {
-		job->answer = payload_new(r->out.data, r->out.len);
-		job->refusal = payload_new(r->refusal.data, r->refusal.len);
-		if (job->answer == NULL || job->refusal == NULL)
-			return ERR_NOMEM;
+	job->answer = payload_new(r->out.data, r->out.len);
+	job->refusal = payload_new(r->refusal.data, r->refusal.len);
+	if (job->answer == NULL || job->refusal == NULL)
+		return ERR_NOMEM;
+	if (spares == NULL)
+		return 0;
+	if (!quota_take(&spares->incoming, r->out.len + r->refusal.len)) {
+		limit_hit(&r->api->stats->limits, LIMIT_max_incoming_size);
+		return ERR_CROWDED;
 	}
-	LIST_INSERT_HEAD(&r->socket->of.bitrix.socket->jobs, job, link);
-	r->job = NULL;
+	job->all = &spares->incoming;
 	return 0;
 }
 
 static int
-client_answer(struct rpc *r)
+client_wait(struct rpc *r, bool answered, size_t bytes)
+{
+	struct bx_job *job = r->job;
+	int err = answered ? keep_answers(r, job) : 0;
+
+	if (err == 0)
+		err = bx_socket_owes(r->socket, job, bytes);
+	if (err == 0)
+		r->job = NULL;
+	return err;
+}
+
+static int
+client_answer(struct rpc *r, size_t bytes)
 {
 	bool answered = r->out.len > (r->batch ? 2 : 0);
 
 	if (r->job != NULL && bx_job_start(r->job))
-		return client_wait(r, answered);
+		return client_wait(r, answered, bytes);
 	if (answered)
 		bx_socket_send(r->socket, WS_OP_TEXT, slice_of(&r->out));
 	return 0;
 }
 
-static bool
-is_receipt(struct slice text)
+bool
+bx_rpc_is_receipt(struct slice text)
 {
 	return text.len >= 5 && memcmp(text.ptr, "mack:", 5) == 0;
 }
@@ -357,7 +382,7 @@ bx_rpc_input(struct wait_state *w, struct slice text)
 		bx_socket_alive(w);
 		return true;
 	}
-	if (is_receipt(text))
+	if (bx_rpc_is_receipt(text))
 		return true;
 	if (r.licence == NULL) {
 		bx_socket_end(w, bx_close(BX_WRONG_CLIENT));
@@ -366,7 +391,7 @@ bx_rpc_input(struct wait_state *w, struct slice text)
 	rpc_init(&r);
 	err = do_message(&r, text);
 	if (err == 0)
-		err = client_answer(&r);
+		err = client_answer(&r, text.len);
 	if (err != 0) /* not one answer may be missing: it is to come back */
 		w->request->ops->fail(w->request);
 	rpc_release(&r);

@@ -11,9 +11,6 @@
 
 #include <inttypes.h>
 
-#define JOBS_MAX 1000		      /* of one client, on their way to disk, */
-#define ANSWERS_MAX ((size_t)1 << 20) /* and bytes that wait for them */
-
 /* --- to whom ------------------------------------------------------------ */
 
 struct receivers {
@@ -181,31 +178,11 @@ put_extra(const struct rpc *r, const struct rpc_call *c, struct buf *extra)
 
 /* --- publish ------------------------------------------------------------ */
 
-/* Nobody may fill the memory with what waits for the disk. */
-static bool
-too_many_jobs(const struct rpc *r)
-{
-	const struct bx_job *job;
-	size_t n = 0, bytes = 0;
-
-	if (r->socket == NULL)
-		return false;
-	LIST_FOREACH(job, &r->socket->of.bitrix.socket->jobs, link)
-	{
-		n++;
-		if (job->answer != NULL)
-			bytes += job->answer->len + job->refusal->len;
-	}
-	return n >= JOBS_MAX || bytes >= ANSWERS_MAX;
-}
-
 static int
 need_job(struct rpc *r)
 {
 	if (r->job != NULL)
 		return 0;
-	if (too_many_jobs(r))
-		return ERR_BUSY;
 	r->job = bx_job_new(r->n, r->done, r->socket);
 	return r->job != NULL ? 0 : ERR_NOMEM;
 }

@@ -10,6 +10,7 @@
 #include "api/bitrix/bx_priv.h"
 
 #include "auth/accept.h"
+#include "base/clock.h"
 
 #define PING_MS 120000
 #define PING_RPC_MS 10000 /* version 5's text */
@@ -82,6 +83,13 @@ socket_ready(void *sess)
 	return w->request->ops->unsent(w->request) == 0;
 }
 
+/* Is its token or its licence? */
+static bool
+is_over(const struct bx_socket *x)
+{
+	return hub_now_ms(x->wait->api->hub) >= x->ends_ms;
+}
+
 /* The hub is on its way to it, so it ends in this turn, but later. */
 static void
 socket_end_later(struct bx_socket *x)
@@ -113,6 +121,12 @@ socket_ping(void *sess)
 		socket_end_later(x);
 		return;
 	}
+	if (bx_socket_licence(w) == NULL) { /* since a reload */
+		x->ends_ms = 0;
+		x->ends_with = BX_WRONG_CLIENT;
+		socket_end_later(x);
+		return;
+	}
 	x->unanswered++;
 	bx_socket_part(w, payload_ref(format_ping(w->of.bitrix.format)));
 }
@@ -128,7 +142,8 @@ bx_sockets_turn(struct bitrix *b)
 		    CONTAINER_OF(first, struct bx_socket, due);
 
 		if (x->gone)
-			bx_socket_end(x->wait, NULL);
+			bx_socket_end(x->wait,
+			    is_over(x) ? bx_close(x->ends_with) : NULL);
 		else
 			bx_held_send(x);
 	}
@@ -142,7 +157,7 @@ socket_free(struct bx_socket *x)
 	if (x == NULL)
 		return;
 	buf_release(&x->held);
-	ws_reader_release(&x->reader);
+	ws_client_release(&x->client);
 	free(x->client_id);
 	free(x);
 }
@@ -190,15 +205,19 @@ bx_socket_end(struct wait_state *w, struct payload *last)
 	wait_free(&w);
 }
 
+/* Its time is, or the daemon's. */
 static void
 socket_over(void *sess, uint64_t position)
 {
 	struct wait_state *w = sess;
+	struct bx_socket *x = socket_of(w);
 
 	(void)position;
 	w->on.sub = NULL; /* the hub has let go */
-	bx_socket_end(
-	    w, websocket_close(WS_CLOSE_AWAY, (struct slice){ NULL, 0 }));
+	bx_socket_end(w,
+	    is_over(x)
+		? bx_close(x->ends_with)
+		: websocket_close(WS_CLOSE_AWAY, (struct slice){ NULL, 0 }));
 }
 
 /* Channels of these versions are not deleted by their sites.  If one is all the
@@ -254,7 +273,7 @@ bx_socket_licence(const struct wait_state *w)
 	if (id == NULL)
 		return &all->personal;
 	return licences_by_id(
-	    all, (struct slice){ id, strlen(id) }, hub_now_s(w->api->hub));
+	    all, (struct slice){ id, strlen(id) }, clock_wall_s(NULL));
 }
 
 static void
@@ -267,13 +286,33 @@ end_internal(struct wait_state *w, int err)
 		WS_CLOSE_INTERNAL, (struct slice){ text, strlen(text) }));
 }
 
+int
+bx_socket_owes(struct wait_state *w, struct bx_job *job, size_t bytes)
+{
+	struct bx_socket *x = socket_of(w);
+	int err = ws_client_owes(&x->client, bytes);
+
+	if (err != 0)
+		return err;
+	job->bytes = bytes;
+	LIST_INSERT_HEAD(&x->jobs, job, link);
+	return 0;
+}
+
+void
+bx_socket_paid(struct bx_job *job)
+{
+	LIST_REMOVE(job, link);
+	ws_client_paid(&socket_of(job->arg)->client, job->bytes);
+}
+
 static bx_job_done_f batch_done;
 
 /* Nobody is told that it was stored, only that it was not. */
 static void
 batch_done(struct bx_job *job, int err)
 {
-	LIST_REMOVE(job, link);
+	bx_socket_paid(job);
 	if (err != 0)
 		end_internal(job->arg, err);
 }
@@ -293,17 +332,20 @@ on_batch(struct wait_state *w, struct slice bytes)
 	if (from.licence != NULL)
 		err =
 		    bx_request(w->api, &from, bytes, batch_done, w, &job, out);
+	if (err == 0 && job != NULL && bx_job_start(job))
+		err = bx_socket_owes(w, job, bytes.len);
+	else
+		bx_job_forget(&job);
 	if (err != 0) {
+		bx_job_forget(&job);
+		if (err > 0)
+			bx_count(w->api, (enum bx_error)err);
 		if (err > 0)
 			bx_socket_end(w, bx_close((enum bx_error)err));
 		else
 			end_internal(w, err);
 		return false;
 	}
-	if (job != NULL && bx_job_start(job))
-		LIST_INSERT_HEAD(&x->jobs, job, link);
-	else
-		bx_job_forget(&job);
 	if (out->len != 0)
 		bx_socket_send(
 		    w, WS_OP_BINARY, (struct slice){ out->data, out->len });
@@ -325,8 +367,10 @@ on_data(struct wait_state *w, struct slice data)
 	}
 }
 
+static ws_client_event_f socket_event;
+
 static bool
-on_event(
+socket_event(
     struct wait_state *w, enum ws_event event, struct slice data, uint16_t code)
 {
 	struct slice reason = { NULL, 0 };
@@ -347,6 +391,9 @@ on_event(
 		else if (data.len > 2)
 			reason = (struct slice){ data.ptr + 2, data.len - 2 };
 		break;
+	case WS_BAD:
+		websocket_count_bad(w->api, code);
+		break;
 	default:
 		break;
 	}
@@ -357,15 +404,7 @@ on_event(
 void
 bx_socket_input(struct wait_state *w, struct slice bytes)
 {
-	struct bx_socket *x = socket_of(w);
-	enum ws_event event;
-	struct slice data;
-	uint16_t code = 0;
-
-	while ((event = ws_read(&x->reader, &bytes, &data, &code)) != WS_MORE) {
-		if (!on_event(w, event, data, code))
-			return;
-	}
+	(void)ws_client_input(&socket_of(w)->client, bytes);
 }
 
 /* --- the beginning ----------------------------------------------------- */
@@ -418,7 +457,8 @@ message_max(const struct call *c, const struct bx_reader *rd)
 }
 
 static struct bx_socket *
-socket_new(const struct bx_call *b, const struct bx_reader *rd)
+socket_new(
+    const struct bx_call *b, const struct bx_reader *rd, struct wait_state *w)
 {
 	struct bx_socket *x = calloc(1, sizeof(*x));
 	const char *client = b->licence->client_id;
@@ -429,11 +469,14 @@ socket_new(const struct bx_call *b, const struct bx_reader *rd)
 		free(x);
 		return NULL;
 	}
-	ws_reader_init(&x->reader, message_max(b->c, rd), true);
+	ws_client_init(
+	    &x->client, w, socket_event, message_max(b->c, rd), true);
 	LIST_INIT(&x->jobs);
 	buf_init(&x->held, REPLY_MAX);
 	x->look = rd->look;
 	x->own = rd->own;
+	x->ends_ms = bx_end_ms(b->c->api, rd, clock_wall_s(NULL));
+	x->ends_with = rd->ends_with;
 	x->has_pub = rd->has_pub;
 	memcpy(x->pub, rd->pub, sizeof(x->pub));
 	return x;
@@ -452,7 +495,7 @@ socket_wait(const struct bx_call *b, const struct bx_reader *rd)
 	w->of.bitrix.version = look.version;
 	w->of.bitrix.look = look.kind;
 	w->of.bitrix.user = rd->user;
-	w->of.bitrix.socket = socket_new(b, rd);
+	w->of.bitrix.socket = socket_new(b, rd, w);
 	/* Frames are made here when messages may have to wait. */
 	look.websocket = c->endpoint->settings.bitrix_frame_delay_ms == 0;
 	if (w->of.bitrix.socket == NULL ||
@@ -489,7 +532,7 @@ socket_enter(
 		.pos = rd->pos,
 		.kind = SUB_STREAM,
 		.by_cursor = true,
-		.deadline_ms = UINT64_MAX,
+		.deadline_ms = w->of.bitrix.socket->ends_ms,
 		.ping_ms = ping_ms(c, rd),
 		.ping_steady = true,
 		.ops = &bx_socket_ops,

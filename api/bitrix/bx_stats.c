@@ -114,6 +114,8 @@ bx_count_type(struct bitrix *b, struct slice type)
 
 	if (t != NULL)
 		t->count++;
+	else
+		limit_hit(&b->api->stats->limits, LIMIT_bitrix_types);
 }
 
 static int
@@ -150,7 +152,8 @@ put_process(struct api *a, struct buf *out)
 }
 
 int
-bx_server_stats(struct api *a, uint32_t version, struct buf *out)
+bx_server_stats(
+    struct api *a, uint32_t version, uint32_t max_connections, struct buf *out)
 {
 	struct bitrix *b = a->bitrix;
 	int err = put_process(a, out);
@@ -161,8 +164,8 @@ bx_server_stats(struct api *a, uint32_t version, struct buf *out)
 		    "\"maxConnPerChannel\":%" PRIu32
 		    ",\"maxMessagesPerRequest\":%d,"
 		    "\"maxChannelsPerRequest\":%d},\"clusterMode\":false",
-		    b->max_body, a->layout->settings.bitrix_max_connections,
-		    BX_MESSAGES_MAX, BX_IDS_MAX);
+		    a->layout->max_body, max_connections, BX_MESSAGES_MAX,
+		    BX_IDS_MAX);
 	if (err == 0)
 		err = buf_printf(out,
 		    ",\"websockets\":%" PRIu64 ",\"pollings\":%" PRIu64,
@@ -183,7 +186,8 @@ bx_stat_handle(struct bx_call *b)
 
 	bx_today(a->bitrix)->server_stats++;
 	buf_clear(&a->body);
-	err = bx_server_stats(a, b->version, &a->body);
+	err = bx_server_stats(a, b->version,
+	    b->c->endpoint->settings.bitrix_max_connections, &a->body);
 	if (err != 0)
 		bx_fail(b->c, err);
 	else

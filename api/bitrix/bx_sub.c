@@ -8,6 +8,8 @@
 
 #include <strings.h>
 
+#include "base/clock.h"
+
 /* --- refusals ---------------------------------------------------------- */
 
 /* Version 3 refuses a WebSocket before it is one, others after. */
@@ -110,6 +112,8 @@ reader_by_ids(struct bx_call *b, struct bx_reader *rd)
 	int err = bx_ids_parse(bx_arg(c, "CHANNEL_ID"), (int)b->version,
 	    b->licence->keys, false, &b->ids);
 
+	if (err == ERR_TOOBIG)
+		bx_count(c->api, BX_MANY_CHANNELS);
 	if (err != 0) {
 		refuse(b, BX_WRONG_CHANNEL,
 		    err == ERR_NOTFOUND ? "No channel id provided."
@@ -151,6 +155,16 @@ reader_add_public(
 	return err;
 }
 
+/* Whichever end comes first counts. */
+static void
+reader_ends(struct bx_reader *rd, int64_t at_s, enum bx_error with)
+{
+	if (at_s >= rd->ends_s)
+		return;
+	rd->ends_s = at_s;
+	rd->ends_with = with;
+}
+
 /* A user is present by itself (users.h), a guest by its first channel. */
 static bool
 reader_by_token(struct bx_call *b, struct bx_reader *rd)
@@ -159,7 +173,7 @@ reader_by_token(struct bx_call *b, struct bx_reader *rd)
 	struct jwt *jwt = &c->api->bitrix->jwt;
 	const char *why = "";
 	int err = jwt_read(
-	    bx_arg(c, "token"), b->licence, hub_now_s(c->api->hub), jwt, &why);
+	    bx_arg(c, "token"), b->licence, clock_wall_s(NULL), jwt, &why);
 
 	if (err != 0) {
 		log_limited(&c->api->bitrix->refused_tokens, LOG_NOTICE,
@@ -167,6 +181,7 @@ reader_by_token(struct bx_call *b, struct bx_reader *rd)
 		refuse(b, BX_WRONG_CHANNEL, why);
 		return false;
 	}
+	reader_ends(rd, jwt->expires + JWT_LEEWAY_S, BX_WRONG_CHANNEL);
 	if (jwt->has_user)
 		err = reader_add_user(b, rd, jwt->user);
 	else
@@ -225,10 +240,12 @@ end_owner(struct wait *wt)
 {
 	struct wait_state *w = wt->sub->sess;
 
-	if (w->kind == WAIT_BITRIX_POLL)
+	if (w->kind == WAIT_BITRIX_POLL) {
 		bx_poll_refuse(w, BX_TOO_MANY);
-	else
+	} else {
+		bx_count(w->api, BX_TOO_MANY);
 		bx_socket_end(w, bx_close(BX_TOO_MANY));
+	}
 }
 
 /* Of a private channel with a public id: the oldest makes room. */
@@ -248,6 +265,16 @@ make_room(struct channel *c, uint32_t most)
 }
 
 /* --- the beginning ----------------------------------------------------- */
+
+uint64_t
+bx_end_ms(const struct api *a, const struct bx_reader *rd, int64_t now_s)
+{
+	if (rd->ends_s == INT64_MAX)
+		return UINT64_MAX;
+	/* The clock's second began before now, so this is never early. */
+	return hub_now_ms(a->hub) +
+	    (uint64_t)MAX_OF(rd->ends_s - now_s, 0) * 1000;
+}
 
 void
 bx_present(struct api *a, const struct sub *s, uint32_t own)
@@ -291,7 +318,9 @@ bx_sub_handle(struct bx_call *b)
 	bool upgrade = is_upgrade(&c->query);
 	struct bx_reader rd = { .look = { .kind = look_kind(b, token),
 				    .version = (uint8_t)b->version,
-				    .websocket = upgrade } };
+				    .websocket = upgrade },
+		.ends_s = b->licence->valid_until,
+		.ends_with = BX_WRONG_CLIENT };
 
 	if (upgrade && !handshake_ok(c))
 		return;

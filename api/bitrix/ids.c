@@ -264,8 +264,8 @@ bx_name(const struct licence *l, enum bx_space space, struct slice id,
 {
 	static const struct slice prefixes[] = {
 		[BX_PRIVATE] = SLICE_INIT(""),
-		[BX_PUBLIC] = SLICE_INIT("public:"),
-		[BX_USER] = SLICE_INIT("user:"),
+		[BX_PUBLIC] = SLICE_INIT("public/"),
+		[BX_USER] = SLICE_INIT("user/"),
 	};
 	size_t len = 0;
 

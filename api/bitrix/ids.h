@@ -59,7 +59,12 @@ size_t bx_hex(struct slice text, uint8_t out[KEYRING_MAC_MAX]);
 void bx_id_hex(const uint8_t bytes[BX_ID_BYTES], char out[BX_ID_LEN]);
 void bx_id_pack(const char hex[BX_ID_LEN], uint8_t out[BX_ID_BYTES]);
 
-/* The hub's name of what an id means: three spaces, apart for each licence. */
+/*
+ * The hub's name of what an id means: three spaces, apart for each licence.
+ * But for the personal site's private ids there is a slash in each name, which
+ * no path of the module's endpoints can name (see also call_id_ok()): a
+ * user's number can be guessed, and a public id is told to everybody.
+ */
 enum bx_space {
 	BX_PRIVATE, /* private and shared ids */
 	BX_PUBLIC,  /* public ids */

@@ -2,25 +2,39 @@
  * api/bitrix/json.c - jansson says whether it is JSON; where a value lies is
  * found again in the bytes.
  *
- * jansson bounds the depth.  What its tree may take is bounded here: an empty
- * object of two bytes costs seventy times as much, and clients decide what
- * stands in a message.
+ * jansson bounds the depth.  What its tree may take is bounded here, in memory
+ * and in pieces, which are what costs time: an empty object of two bytes costs
+ * seventy times as much, and clients decide what stands in a message.  A site's
+ * own messages have a piece for five bytes where they are dense.
  */
 #include "api/bitrix/json.h"
 
 #define USER_MAX (UINT64_C(1) << 53)
 #define MEMORY_MAX ((size_t)64 << 20)
+#define PIECES_MIN 350000 /* so many any text may have; */
+#define PIECE_BYTES 3	  /* a large one has one for so many bytes */
 
 /* What jansson may still allocate for the text that is being read. */
-static size_t memory_left = MEMORY_MAX;
+static size_t memory_left = MEMORY_MAX, pieces_left;
+static bool refused;	      /* it asked for more */
+static struct limits *counts; /* json_count_in(), or NULL */
 
 static void *
 memory_get(size_t size)
 {
-	if (size > memory_left)
+	if (size > memory_left || pieces_left == 0) {
+		refused = true;
 		return NULL;
+	}
 	memory_left -= size;
+	pieces_left--;
 	return malloc(size);
+}
+
+void
+json_count_in(struct limits *l)
+{
+	counts = l;
 }
 
 json_t *
@@ -34,9 +48,13 @@ json_read(struct slice text)
 		return NULL;
 	json_set_alloc_funcs(memory_get, free);
 	memory_left = MEMORY_MAX;
+	pieces_left = MAX_OF(text.len / PIECE_BYTES, PIECES_MIN);
+	refused = false;
 	json = json_loadb(text.ptr, text.len,
 	    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
 	json_set_alloc_funcs(malloc, free);
+	if (refused && counts != NULL)
+		limit_hit(counts, LIMIT_json);
 	return json;
 }
 
@@ -121,24 +139,30 @@ take_char(struct slice s, size_t *at, char c)
 	return true;
 }
 
+bool
+json_next_member(
+    struct slice object, size_t *at, struct slice *key, struct slice *value)
+{
+	if (!take_char(object, at, *at == 0 ? '{' : ','))
+		return false;
+	*key = take_value(object, at);
+	if (!take_char(object, at, ':'))
+		return false; /* it is empty */
+	*value = take_value(object, at);
+	return true;
+}
+
 struct slice
 json_member(struct slice object, const char *name)
 {
-	const struct slice none = { NULL, 0 };
 	size_t at = 0, len = strlen(name);
+	struct slice key, value;
 
-	if (!take_char(object, &at, '{'))
-		return none;
-	do {
-		struct slice key = take_value(object, &at), value;
-
-		if (!take_char(object, &at, ':'))
-			return none; /* it is empty */
-		value = take_value(object, &at);
+	while (json_next_member(object, &at, &key, &value)) {
 		if (key.len == len + 2 && memcmp(key.ptr + 1, name, len) == 0)
 			return value;
-	} while (take_char(object, &at, ','));
-	return none;
+	}
+	return (struct slice){ NULL, 0 };
 }
 
 struct slice

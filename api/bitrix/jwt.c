@@ -23,10 +23,11 @@ refuse(const char **why, const char *text)
 static bool
 parts_cut(struct slice token, struct parts *p)
 {
-	const char *end = token.ptr + token.len, *first, *second;
+	const char *end, *first, *second;
 
 	if (token.len == 0 || token.len > JWT_MAX)
 		return false;
+	end = token.ptr + token.len;
 	first = memchr(token.ptr, '.', token.len);
 	if (first == NULL)
 		return false;

@@ -15,13 +15,13 @@
 #include <stdio.h>
 
 #include "api/bitrix/batch.h"
+#include "api/bitrix/extra.h"
 #include "api/bitrix/ids.h"
 #include "api/bitrix/json.h"
 #include "api/bitrix/mid.h"
 #include "api/ws.h"
 #include "base/clock.h"
-
-#define BAD_CHARACTER "\xef\xbf\xbd" /* U+FFFD */
+#include "base/utf8.h"
 
 static const char begin_mark[] = "#!NGINXNMS!#", end_mark[] = "#!NGINXNME!#";
 
@@ -33,39 +33,13 @@ starts_with(struct slice text, const char *start)
 	return text.len >= len && memcmp(text.ptr, start, len) == 0;
 }
 
-/* Bytes of the UTF-8 character at the front of text; 0: there is none. */
-static size_t
-character(struct slice text)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	const uint8_t *p = (const uint8_t *)text.ptr;
-	size_t n = p[0] < 0x80 ? 1
-	    : p[0] >> 5 == 6   ? 2
-	    : p[0] >> 4 == 14  ? 3
-	    : p[0] >> 3 == 30  ? 4
-			       : 0;
-	uint32_t c;
-
-	if (n == 0 || n > text.len)
-		return 0;
-	c = n == 1 ? p[0] : p[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if (p[i] >> 6 != 2)
-			return 0;
-		c = c << 6 | (p[i] & 0x3f);
-	}
-	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	return n;
-}
-
 /* What goes between two marks instead of the character at the front of text,
  * of n bytes; NULL: itself. */
 static const char *
 instead_of(struct slice text, size_t n)
 {
 	if (n == 0)
-		return BAD_CHARACTER;
+		return UTF8_REPLACEMENT;
 	switch (*text.ptr) {
 	case '\r':
 	case '\n':
@@ -88,7 +62,7 @@ put_between_marks(struct buf *out, struct slice text)
 	int err = 0;
 
 	while (text.len != 0 && err == 0) {
-		size_t n = character(text);
+		size_t n = utf8_char(text);
 		const char *instead = instead_of(text, n);
 
 		n = MAX_OF(n, 1);
@@ -110,15 +84,8 @@ put_string(struct buf *out, struct slice text)
 {
 	int err = buf_text(out, "\"");
 
-	while (text.len != 0 && err == 0) {
-		size_t n = character(text);
-
-		err = n == 0 ? buf_text(out, BAD_CHARACTER)
-			     : buf_json(out, (struct slice){ text.ptr, n });
-		n = MAX_OF(n, 1);
-		text.ptr += n;
-		text.len -= n;
-	}
+	if (err == 0)
+		err = buf_json(out, text);
 	return err != 0 ? err : buf_text(out, "\"");
 }
 
@@ -212,36 +179,24 @@ put_object(struct buf *out, const struct bx_look *l, const struct msg *m,
 	return err;
 }
 
-/* A member of what is kept beside the text; ptr NULL: there is none. */
-static struct slice
-extra_member(const struct msg *m, const char *name)
+/* What is kept beside the text; NULL: nothing that has members. */
+static const struct bx_extra *
+extra_of(const struct msg *m)
 {
-	struct slice extra = msg_extra(m);
-
-	if (extra.len == 0 || *extra.ptr != BX_EXTRA_JSON)
-		return (struct slice){ NULL, 0 };
-	extra.ptr++;
-	extra.len--;
-	return json_member(extra, name);
-}
-
-static struct slice
-params_of(const struct msg *m, uint64_t user)
-{
-	struct slice all = extra_member(m, "user_params");
-	char number[BX_USER_SIZE];
-
-	if (all.ptr == NULL || user == 0)
-		return (struct slice){ NULL, 0 };
-	(void)bx_user_id(user, number);
-	return json_member(all, number);
+	return m->extra_len != 0 && *msg_extra(m).ptr == BX_EXTRA_JSON
+	    ? bx_extra_read(m)
+	    : NULL;
 }
 
 bool
 bx_look_by_user(const struct bx_look *l, const struct msg *m)
 {
-	return l->kind == BX_LOOK_RPC &&
-	    extra_member(m, "user_params").ptr != NULL;
+	const struct bx_extra *e;
+
+	if (l->kind != BX_LOOK_RPC)
+		return false;
+	e = extra_of(m);
+	return e != NULL && e->user_params.ptr != NULL;
 }
 
 /* Somebody of version 4 has no number but a public id. */
@@ -259,13 +214,12 @@ put_client(struct buf *out, struct slice public_id)
 }
 
 static int
-put_sender(struct buf *out, const struct msg *m)
+put_sender(struct buf *out, const struct msg *m, const struct bx_extra *e)
 {
 	struct slice extra = msg_extra(m);
-	struct slice sender = extra_member(m, "sender");
 
-	if (sender.ptr != NULL)
-		return buf_append(out, sender.ptr, sender.len);
+	if (e != NULL && e->sender.ptr != NULL)
+		return buf_append(out, e->sender.ptr, e->sender.len);
 	if (extra.len == 1 + BX_ID_BYTES && *extra.ptr != BX_EXTRA_JSON)
 		return put_client(
 		    out, (struct slice){ extra.ptr + 1, BX_ID_BYTES });
@@ -286,6 +240,7 @@ put_member(struct buf *out, const char *name, struct slice value)
 static int
 put_rpc(struct buf *out, const struct msg *m, uint64_t cursor, uint64_t user)
 {
+	const struct bx_extra *e = extra_of(m);
 	char mid[MID_LEN + 1];
 	int err;
 
@@ -299,12 +254,11 @@ put_rpc(struct buf *out, const struct msg *m, uint64_t cursor, uint64_t user)
 	if (err == 0)
 		err = buf_text(out, ",\"sender\":");
 	if (err == 0)
-		err = put_sender(out, m);
-	if (err == 0)
-		err = put_member(out, "user_params", params_of(m, user));
-	if (err == 0)
-		err = put_member(
-		    out, "dictionary", extra_member(m, "dictionary"));
+		err = put_sender(out, m, e);
+	if (err == 0 && e != NULL && user != 0)
+		err = put_member(out, "user_params", bx_extra_user(e, user));
+	if (err == 0 && e != NULL)
+		err = put_member(out, "dictionary", e->dictionary);
 	return err != 0 ? err : buf_text(out, "}}");
 }
 

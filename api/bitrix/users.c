@@ -36,13 +36,16 @@ struct watch {
 };
 
 void
-users_init(struct users *u, users_tell_f *tell)
+users_init(struct users *u, users_tell_f *tell, struct limits *limits)
 {
 	map_init(&u->map);
 	hash_key_init(&u->hash_key);
 	TAILQ_INIT(&u->away);
 	u->n = 0;
+	u->most = USERS_MAX;
+	u->watches = (struct quota){ 0, USERS_ALL_WATCHES };
 	u->tell = tell;
+	u->limits = limits;
 }
 
 /* --- by licence and number --------------------------------------------- */
@@ -116,8 +119,9 @@ user_place(struct users *u, struct user *user)
 }
 
 static void
-watch_free(struct watch *w)
+watch_free(struct users *u, struct watch *w)
 {
+	quota_give(&u->watches, 1);
 	LIST_REMOVE(w, of_user);
 	LIST_REMOVE(w, of_seat);
 	w->seat->n_watches--;
@@ -151,9 +155,12 @@ user_new(struct users *u, const char *client_id, uint64_t number)
 
 	if (user == NULL)
 		return NULL;
-	/* Of those with seats or watchers, connections are the bound. */
-	if (u->n >= USERS_MAX && !TAILQ_EMPTY(&u->away))
+	/* Of those with seats connections are the bound, of those with
+	 * watchers the bound of these. */
+	if (u->n >= u->most && !TAILQ_EMPTY(&u->away)) {
+		limit_hit(u->limits, LIMIT_bitrix_users);
 		user_free(u, TAILQ_FIRST(&u->away));
+	}
 	user->number = number;
 	user->seen_s = NEVER;
 	memcpy(user->client_id, client_id, len);
@@ -229,7 +236,7 @@ users_leave(struct users *u, struct user_seat *seat, int64_t now_s)
 	while ((w = LIST_FIRST(&seat->watches)) != NULL) {
 		struct user *watched = w->user;
 
-		watch_free(w);
+		watch_free(u, w);
 		user_settle(u, watched);
 	}
 	if (user == NULL)
@@ -297,11 +304,14 @@ users_watch(struct users *u, const char *client_id, uint64_t number,
 
 	if (watch_find(seat, client_id, number) != NULL)
 		return 0;
-	if (seat->n_watches == USERS_WATCHES)
+	if (seat->n_watches == USERS_WATCHES || !quota_take(&u->watches, 1)) {
+		limit_hit(u->limits, LIMIT_bitrix_watches);
 		return ERR_LIMIT;
+	}
 	w = calloc(1, sizeof(*w));
 	user = w != NULL ? user_get(u, client_id, number) : NULL;
 	if (user == NULL) {
+		quota_give(&u->watches, 1);
 		free(w);
 		return ERR_NOMEM;
 	}
@@ -324,6 +334,6 @@ users_unwatch(struct users *u, const char *client_id, uint64_t number,
 	if (w == NULL)
 		return;
 	user = w->user;
-	watch_free(w);
+	watch_free(u, w);
 	user_settle(u, user);
 }

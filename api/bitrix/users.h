@@ -15,13 +15,14 @@
 #include <sys/queue.h>
 
 #include "base/base.h"
-#include "base/buf.h"
+#include "base/limit.h"
 #include "base/map.h"
 
 /* Known; beyond, who is longest away and is not watched is forgotten. */
 #define USERS_MAX 1000000
-#define USERS_WATCHES 1000 /* of one connection */
-#define USERS_MARK_S 130   /* who was seen is there for so long */
+#define USERS_WATCHES 1000	  /* of one connection, */
+#define USERS_ALL_WATCHES 1000000 /* of all */
+#define USERS_MARK_S 130	  /* who was seen is there for so long */
 
 struct user; /* opaque */
 
@@ -42,10 +43,13 @@ struct users {
 	struct hash_key hash_key;
 	TAILQ_HEAD(, user) away; /* unwatched; not heard of longest first */
 	uint32_t n;
+	uint32_t most; /* USERS_MAX, but in tests */
+	struct quota watches;
 	users_tell_f *tell;
+	struct limits *limits;
 };
 
-void users_init(struct users *u, users_tell_f *tell);
+void users_init(struct users *u, users_tell_f *tell, struct limits *limits);
 void users_release(struct users *u); /* no seat is taken any more */
 
 /* client_id: as of licence_id().  Times are unix seconds. */
@@ -61,7 +65,7 @@ void users_seen(
 /* Seconds since the user was seen, 0 if it is there, -1 if never. */
 int64_t users_away_s(
     const struct users *u, const char *client_id, uint64_t user, int64_t now_s);
-/* ERR_LIMIT: too many of one connection.  Twice is once. */
+/* ERR_LIMIT: too many of one connection, or of all.  Twice is once. */
 int users_watch(struct users *u, const char *client_id, uint64_t user,
     struct user_seat *seat) MUST_CHECK;
 void users_unwatch(struct users *u, const char *client_id, uint64_t user,

@@ -10,6 +10,7 @@
  * load park: takes commands on stdin, one a line, and answers with a line:
  *	park	send the request on every connection that holds none
  *	publish	send one publish, wait for all answers, print the times
+ *	await	wait for all answers, tell when the last one came
  *	close	close every connection
  * The caller sees to it between "park" and "publish" that all are parked;
  * only the side that parks can know.
@@ -315,6 +316,32 @@ publish_once(struct load *l)
 	    (unsigned long long)l->refused, (unsigned long long)l->broken);
 }
 
+/* The monotonic clock is one for all programs: whoever knows when it began can
+ * tell how long it took. */
+static void
+await_all(struct load *l)
+{
+	struct epoll_event evs[EVENTS];
+	uint64_t start = now_ns(), last = start;
+	size_t waiting = 0, answers = 0;
+
+	l->refused = l->broken = 0;
+	for (size_t i = 0; i < l->nconns; i++)
+		waiting += l->conns[i].waiting;
+	while (answers + l->broken < waiting) {
+		int n = epoll_wait(l->ep, evs, EVENTS, PUBLISH_MS);
+
+		if (n <= 0 || now_ns() - start > PUBLISH_MS * 1000000ULL)
+			break;
+		for (int i = 0; i < n; i++)
+			answers += conn_read(l, evs[i].data.ptr, &l->request);
+		last = now_ns();
+	}
+	printf("answers %zu of %zu ended_s %.6f refused %llu broken %llu\n",
+	    answers, waiting, (double)last / 1e9,
+	    (unsigned long long)l->refused, (unsigned long long)l->broken);
+}
+
 static void
 run_park(struct load *l)
 {
@@ -326,6 +353,8 @@ run_park(struct load *l)
 		else if (strcmp(line, "publish\n") == 0 &&
 		    l->publish.bytes != NULL)
 			publish_once(l);
+		else if (strcmp(line, "await\n") == 0)
+			await_all(l);
 		else if (strcmp(line, "close\n") == 0)
 			close_all(l);
 		else

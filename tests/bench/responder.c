@@ -31,6 +31,7 @@
 
 #define BACKLOG 4096
 #define EVENTS 256
+#define LISTENERS_MAX 8
 #define HEAD_LEN (FCGI_HEADER_LEN + sizeof(FCGI_BeginRequestBody))
 
 struct conn {
@@ -45,7 +46,9 @@ struct conn {
 };
 
 struct responder {
-	int ep, listener;
+	int ep;
+	int listeners[LISTENERS_MAX];
+	size_t nlisteners;
 	struct bytes publish, poll;
 	struct conn **parked;
 	size_t park, nparked;
@@ -189,11 +192,11 @@ conn_readable(struct responder *r, struct conn *c)
 }
 
 static void
-accept_all(struct responder *r)
+accept_all(struct responder *r, int listener)
 {
 	for (int i = 0; i < BACKLOG; i++) {
 		struct epoll_event ev = { .events = EPOLLIN };
-		int fd = accept4(r->listener, NULL, NULL, SOCK_NONBLOCK);
+		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
 		struct conn *c;
 
 		if (fd < 0 && errno == EAGAIN)
@@ -217,9 +220,10 @@ turn(struct responder *r)
 	for (int i = 0; i < n; i++) {
 		struct conn *c = evs[i].data.ptr;
 
-		if (c == NULL)
-			accept_all(r);
-		else if (c->fd >= 0)
+		if (c == NULL) {
+			for (size_t k = 0; k < r->nlisteners; k++)
+				accept_all(r, r->listeners[k]);
+		} else if (c->fd >= 0)
 			conn_readable(r, c);
 	}
 	while (r->dead != NULL) {
@@ -234,7 +238,7 @@ static void
 usage(void)
 {
 	fputs("usage: responder --publish-reply FILE [--poll-reply FILE "
-	      "--park N]\n\t[--seconds N] SOCKET\n",
+	      "--park N]\n\t[--seconds N] SOCKET ...\n",
 	    stderr);
 	exit(2);
 }
@@ -266,15 +270,20 @@ main(int argc, char **argv)
 		else
 			usage();
 	}
-	if (optind != argc - 1 || r.publish.ptr == NULL ||
-	    (r.park > 0 && r.poll.ptr == NULL))
+	if (optind >= argc || argc - optind > LISTENERS_MAX ||
+	    r.publish.ptr == NULL || (r.park > 0 && r.poll.ptr == NULL))
 		usage();
 	r.parked = calloc(r.park + 1, sizeof(*r.parked));
 	r.ep = epoll_create1(0);
-	r.listener = listen_unix(argv[optind], BACKLOG);
-	if (r.parked == NULL || r.ep < 0 ||
-	    epoll_ctl(r.ep, EPOLL_CTL_ADD, r.listener, &ev) < 0)
+	if (r.parked == NULL || r.ep < 0)
 		err(1, "start");
+	for (; optind < argc; optind++) {
+		int fd = listen_unix(argv[optind], BACKLOG);
+
+		r.listeners[r.nlisteners++] = fd;
+		if (epoll_ctl(r.ep, EPOLL_CTL_ADD, fd, &ev) < 0)
+			err(1, "epoll_ctl");
+	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
 	alarm(life_s); /* a forgotten one ends by itself */

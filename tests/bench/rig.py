@@ -7,13 +7,13 @@ responder answers with those very bytes.
 """
 import contextlib
 import os
-import random
 import resource
 import shutil
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -34,6 +34,10 @@ from templates import (
 )
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.dirname(HERE))
+
+from ports import free_port     # noqa: E402  (its folder is known from here on)
+
 TOP = os.path.dirname(os.path.dirname(HERE))
 FILES_MAX = 20000
 FCGI_END_REQUEST, FCGI_STDIN = 3, 5
@@ -46,16 +50,6 @@ class Failed(Exception):
 def named(request):
     """A template's request to one certain channel."""
     return request.replace(CHANNEL.encode(), b"0123456789abcdef" * 2)
-
-
-def free_port():
-    """One that no client is given meanwhile: those get ports from 32768 on."""
-    while True:
-        port = random.randrange(15000, 32768)
-        with socket.socket() as s:
-            with contextlib.suppress(OSError):
-                s.bind(("127.0.0.1", port))
-                return port
 
 
 def fcgi_ends(data, kind):

@@ -161,6 +161,7 @@ signature_key = {"%(signature_key)s"}
 log_file = "%(log)s"
 # The messages of a run stay until it ends, and so do quiet channels.
 push_stream_message_ttl = 86400
+push_stream_max_messages_stored_per_channel = 10000000
 push_stream_channel_inactivity_time = 3600
 %(user)s
 # For clients of the HTTP listener, what nginx's side says of the same.

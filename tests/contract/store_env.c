@@ -116,8 +116,9 @@ void
 env_close(struct env *e)
 {
 	struct store_op *op;
+	int fatal = e->s != NULL ? store_fatal(e->s) : 0;
 
-	store_close(&e->s);
+	assert_int_equal(store_close(&e->s), fatal);
 	while ((op = e->done) != NULL) {
 		e->done = op->next;
 		store_op_free(&op);
@@ -138,7 +139,7 @@ env_try_open(struct env *e)
 	struct store *s = NULL;
 	int err = store_open(&e->cfg, &s);
 
-	store_close(&s);
+	assert_int_equal(store_close(&s), 0);
 	return err;
 }
 

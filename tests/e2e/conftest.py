@@ -178,6 +178,7 @@ def browser(namespaces, tmp_path_factory):
     for option in CHROMIUM:
         options.add_argument(option)
     options.add_argument(f"--user-data-dir={folder}")
+    options.accept_insecure_certs = True    # nobody vouches for ours
     env = {name: value for name, value in os.environ.items()
            if not name.lower().endswith("_proxy")}
     with pytest.MonkeyPatch.context() as patch:
@@ -257,12 +258,18 @@ def find(program):
     return path
 
 
+def file_of(front, example):
+    """Of a shipped file; or one that was made of it, by its whole path."""
+    return SOURCE / f"{front}-examples" / example
+
+
 def include(example):
-    return f"include {SOURCE}/nginx-examples/{example};"
+    return f"include {file_of('nginx', example)};"
 
 
 def new_folder(name):
     """Several test files start the same example."""
+    name = name.replace("/", "-")
     folder = WORK / f"{name}-{sum(1 for _ in WORK.iterdir())}"
     folder.mkdir()
     return folder
@@ -336,7 +343,7 @@ DefaultRuntimeDir {folder}
 ErrorLog {folder}/error.log
 AddOutputFilterByType DEFLATE text/html text/plain text/event-stream \\
     application/json
-Include {SOURCE}/apache-examples/{example}
+Include {file_of("apache", example)}
 """)
     command = [path, "-D", "FOREGROUND", "-f", str(folder / "httpd.conf")]
     subprocess.run([*command, "-t"], check=True, capture_output=True)
@@ -362,7 +369,7 @@ server.groupname = "www-data"
 server.bind = "127.0.0.1"
 server.port = 8079
 deflate.mimetypes = ("text/", "application/json")
-include "{SOURCE}/lighttpd-examples/{example}"
+include "{file_of("lighttpd", example)}"
 """)
     command = [path, "-D", "-f", str(folder / "lighttpd.conf")]
     subprocess.run([*command, "-tt"], check=True, capture_output=True)
@@ -378,7 +385,7 @@ def caddy(certificate, example, ports):
     for f in pathlib.Path("/etc/caddy/ssl").iterdir():
         shutil.chown(f, "www-data")
     command = [path, "run", "--adapter", "caddyfile", "--config",
-               f"{SOURCE}/caddy-examples/{example}"]
+               str(file_of("caddy", example))]
     home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder),
             "XDG_DATA_HOME": str(folder)}
     return Server(folder, command, ports, user="www-data",

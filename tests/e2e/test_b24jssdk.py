@@ -3,6 +3,7 @@ a stock nginx with the shipped files: every acknowledged message arrives once
 and in order, whatever becomes of the daemon."""
 
 import base64
+import contextlib
 import copy
 import datetime
 import hashlib
@@ -11,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tarfile
 
@@ -27,7 +29,8 @@ SHA512 = ("zqN7y8r2D3g0dAGKq3+0zOEsRtz2MbjoZR70XrTXKKN5l0OUmPK6jy2BEn6TXiqf"
           "5ApsvYrcz9nEn2t2jDR4cw==")
 BUNDLE = "package/dist/umd/index.min.js"
 
-PORTS = [8080, 8893, 8894, 8895]
+TLS_PORT = 8894
+PORTS = [8080, 8893, TLS_PORT, 8895]
 # The site's own server, with the pages; the clients' other one is 8893.
 SITE = """
     server {
@@ -44,6 +47,7 @@ SITE = """
 # The names that the shipped files give to versions.
 SERVERS = {3: "1.0", 4: "2.0", 5: "3.0"}
 EXPIRY = "86400"
+WHOLE_S = 40                    # a poll's time
 
 
 def folder():
@@ -88,6 +92,22 @@ def daemon(namespaces, tmp_path_factory):
         push_stream_ping_message_interval="1s")
     yield d
     d.stop()
+
+
+def reload(d, settings):
+    before = d.said().count(" reloaded")
+    d.conf.write_text(conftest.protocol.conf_text(settings))
+    d.process.send_signal(signal.SIGHUP)
+    conftest.wait_until(lambda: d.said().count(" reloaded") > before)
+
+
+@contextlib.contextmanager
+def whole_polls(d):
+    """As long as without a setting."""
+    reload(d, {name: value for name, value in d.settings.items()
+               if name != "push_stream_longpolling_connection_ttl"})
+    yield
+    reload(d, d.settings)
 
 
 @pytest.fixture(scope="class")
@@ -152,7 +172,9 @@ class User(Person):
 def config(me, version, port, websocket=True, friends=(), key=bitrix.KEY,
            token=None):
     """What the site answers to pull.config.get."""
-    http, ws = (f"{scheme}://127.0.0.1:{port}" for scheme in ("http", "ws"))
+    tls = "s" * (port == TLS_PORT)
+    http, ws = (f"{scheme}{tls}://127.0.0.1:{port}"
+                for scheme in ("http", "ws"))
     if version == 5 and token is None:
         token = bitrix.jwt(bitrix.claims(me.user, [me.shared]), key)
     return {
@@ -338,6 +360,13 @@ class Versions:
         client = Client(browser, me, self.config(me, 8893, websocket=False))
         check_walk(daemon, client, self.publish, me)
 
+    @pytest.mark.parametrize("websocket", [True, False])
+    def test_over_tls(self, front, browser, daemon, me, websocket):
+        """On the clients' server of https and wss."""
+        client = Client(browser, me, self.config(
+            me, TLS_PORT, websocket=websocket))
+        check_walk(daemon, client, self.publish, me)
+
     def test_next_page(self, front, browser, daemon, me):
         """Nothing is missed between two pages of the site."""
         client = Client(browser, me, self.config(me)).connected()
@@ -497,6 +526,29 @@ class Test4(Versions, Writing):
         assert json.loads(a.body)["infos"] == [
             {"channel": me.private, "subscribers": 1}]
         client.leave()
+
+
+    def test_a_whole_poll(self, front, browser, daemon, me):
+        """One that lasts as long as it does without a setting, and ends with
+        nothing: through the front, over TLS, and the client goes on."""
+        with whole_polls(daemon):
+            self.wait_whole(browser, daemon, me)
+
+    def wait_whole(self, browser, daemon, me):
+        client = Client(browser, me, self.config(
+            me, TLS_PORT, websocket=False))
+        client.deadline += WHOLE_S
+        client.connected()
+        ended = """performance.getEntriesByType('resource').filter(
+            (e) => e.name.includes('/bitrix/sub/') && e.responseEnd > 0)
+            .map((e) => e.duration)"""
+        client.wait_for(f"{ended}.some((ms) => ms > {WHOLE_S - 1} * 1000)")
+        assert max(client.value(ended)) < (WHOLE_S + 3) * 1000
+        daemon.wait_for(parked=1)
+        assert self.publish(me, 0)
+        client.wait_for_number(0)
+        assert client.value("cut") == 0
+        assert client.leave() == [0]
 
 
 class Test5(Versions, Writing):

@@ -342,7 +342,7 @@ class TestLiar:
         assert c.failed() == ["clocks", "client that leaves"], c.text
         assert re.search(r"the front is at [+-](99|100|101) s, the daemon "
                          r"at [+-][01] s", c.detail["clocks"])
-        assert c.head.endswith("by another front")
+        assert c.head.endswith("by an unknown server")
         assert "time service" in c.advice
 
     def test_conditions(self, liar):
@@ -372,6 +372,19 @@ class TestShipped:
         after = daemon.status()
         for name in "channels", "stored_messages", "subscribers":
             assert after[name] == before[name], name
+
+    def test_shortest(self, certificate, shipped):
+        """The lines of the README."""
+        shipped.stop()
+        short = conftest.shipped(certificate, "minimal.conf", [8893]).start()
+        try:
+            c = Check("--bitrix", "--wait", "0", "--publish",
+                      "http://127.0.0.1:8893/bitrix/pub/",
+                      "http://127.0.0.1:8893").result()
+        finally:
+            short.stop()
+            shipped.start()
+        assert c.failed() == [], c.text
 
     def test_oldest(self, certificate, shipped):
         """0.3.4, where the tag comes by an argument, the time by a field."""
@@ -419,6 +432,9 @@ class TestVersions:
         try:
             c = Check("--key-file", str(keys), *words).result()
             unsigned = Check(*words).result()
+            words.remove("--version"), words.remove(str(version))
+            older = Check(*words).result()
+            mistaken = Check("--key-file", str(keys), *words).result()
         finally:
             server.stop()
         assert c.failed() == [], c.text
@@ -426,3 +442,7 @@ class TestVersions:
         assert re.fullmatch(r"mid \d{26}", c.detail["position fields"])
         assert unsigned.failed() == ["read what is stored"], unsigned.text
         assert "signature_key" in unsigned.advice
+        # Who forgets the version is told.
+        for c in older, mistaken:
+            assert c.failed() == ["read what is stored"], c.text
+            assert "--version" in c.advice

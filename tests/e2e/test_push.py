@@ -13,6 +13,7 @@ from bitrix import FIRST, Person
 from cases import wait_until
 from conftest import KEY, OUTSIDE, Example
 from streams import CLOSE, PING, PONG, WebSocket
+from test_check import Check
 
 PORTS = [8893, 8894, 8895]
 CLIENTS = [8893, 8894]
@@ -25,6 +26,7 @@ EXAMPLES = [
     Example("nginx", "bitrix-push-3.0.conf", PORTS, more=KEYED, version=5),
     Example("apache", "bitrix-push-1.0.conf", PORTS, more=KEYED, version=3),
     Example("apache", "bitrix-push-2.0.conf", PORTS, more=KEYED, version=4),
+    Example("apache", "bitrix-push-3.0.conf", PORTS, more=KEYED, version=5),
     # Their heads know versions 2 and 4.
     Example("lighttpd", "bitrix.conf", PORTS, 1, KEYED + VERSION_3, 3),
     Example("lighttpd", "bitrix.conf", PORTS, version=4),
@@ -222,6 +224,16 @@ def check_binary(port):
         bytes(range(256))] * 2
 
 
+def check_read_mark(site, person, port):
+    """Where a client of version 5 says what it has read, Holdfast answers,
+    and not the site."""
+    a = cases.ask("POST", port,
+                  "/bitrix/rest/?CHANNEL_ID=" + person.ids(4, KEY),
+                  "mack:" + FIRST)
+    assert (a.status, a.body) == (200, b"")
+    assert a.header("Access-Control-Allow-Origin") == "*"
+
+
 @pytest.mark.parametrize("port", CLIENTS)
 def test_browsers_publish(front, site, person, port):
     """In version 3 they do not; later they do through the WebSocket, or, in
@@ -233,10 +245,22 @@ def test_browsers_publish(front, site, person, port):
     elif site.version == 4:
         check_binary(port)
     else:
+        check_read_mark(site, person, port)
         with Socket(site, port, "/bitrix/subws/", site.query(person)) as s:
             s.ws.send(1, bitrix.compact(bitrix.call("publish", {
                 "userList": [person.user], "body": message(1), "expiry": 10})))
             assert s.receive()[1] == message(1)
+
+
+def test_check(front, site, tmp_path):
+    """holdfastctl check, as the documents tell to call it."""
+    keys = tmp_path / "keys"
+    keys.write_text(KEY + "\n")
+    c = Check("--bitrix", "--insecure", "--wait", "0", "--version",
+              str(site.version), "--key-file", str(keys),
+              "https://127.0.0.1:8894").result()
+    assert c.failed() == [], c.text
+    assert c.not_tried() == ["stream", "end of a poll"]
 
 
 def test_a_publisher_that_goes(front, site, person):

@@ -17,20 +17,17 @@
 
 static struct formats formats;
 static uint64_t renders;
+static struct limits limits;
 
-/* The bytes up to a NUL or the end, as a string of their own. */
+/* The next text, as a string of its own. */
 static char *
-take_text(const uint8_t **data, size_t *size)
+take_string(const uint8_t **data, size_t *size)
 {
-	const uint8_t *end = *size != 0 ? memchr(*data, '\0', *size) : NULL;
-	size_t len = end != NULL ? (size_t)(end - *data) : *size;
-	char *text = strndup((const char *)*data, len);
+	struct slice text = take_text(data, size);
+	char *copy = strndup(text.ptr, text.len);
 
-	CHECK(text != NULL);
-	len += end != NULL;
-	*data += len;
-	*size -= len;
-	return text;
+	CHECK(copy != NULL);
+	return copy;
 }
 
 static bool
@@ -100,7 +97,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	if (formats.renders == NULL)
-		formats_init(&formats, &renders);
+		formats_init(&formats, &renders, &limits);
 	if ((data[0] & HAS_EVENT_ID) != 0)
 		v.event_id = SLICE("id");
 	if ((data[0] & HAS_EVENT_TYPE) != 0)
@@ -108,9 +105,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	s.eventsource_cursor = (data[0] & CURSOR_AS_ID) != 0;
 	data++;
 	size--;
-	s.message_template = take_text(&data, &size);
-	s.header_template = take_text(&data, &size);
-	s.footer_template = take_text(&data, &size);
+	s.message_template = take_string(&data, &size);
+	s.header_template = take_string(&data, &size);
+	s.footer_template = take_string(&data, &size);
 	v.text = (struct slice){ (const char *)data, size };
 	for (int compat = COMPAT_0_3_4; compat <= COMPAT_0_6_0; compat++) {
 		s.compat = (enum compat)compat;

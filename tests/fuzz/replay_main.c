@@ -76,13 +76,14 @@ static void
 replay_own(const char *program)
 {
 	const char *srcdir = getenv("srcdir");
-	const char *name = strrchr(program, '_');
+	const char *slash = strrchr(program, '/');
+	const char *name = strstr(slash != NULL ? slash : program, "fuzz_");
 	char path[PATH_SIZE];
 
 	if (name == NULL)
 		errx(1, "give it files or folders");
 	(void)snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/%s",
-	    srcdir != NULL ? srcdir : ".", name + 1);
+	    srcdir != NULL ? srcdir : ".", name + strlen("fuzz_"));
 	replay(path);
 }
 

@@ -114,6 +114,20 @@ stream(struct parked *w)
 		send_part(w, part, sizeof(part) - i);
 }
 
+/* A body may be refused, and the request with it, or dropped. */
+enum api_body
+api_body(struct api *a, struct request *r)
+{
+	(void)a;
+	CHECK(r->wait == NULL && !r->tunnel);
+	if (params_get(&r->params, "HTTP_X_DROP").ptr != NULL)
+		return API_BODY_DROP;
+	if (params_get(&r->params, "HTTP_X_REFUSE").ptr == NULL)
+		return API_BODY_TAKE;
+	answer(r, NULL, 0);
+	return API_BODY_REFUSED;
+}
+
 void
 api_handle(struct api *a, struct request *r)
 {
@@ -162,9 +176,9 @@ void
 api_refuse(struct api *a, struct request *r, int err)
 {
 	(void)a;
-	CHECK(err == ERR_SYNTAX || err == ERR_TOOBIG || err == ERR_URI ||
-	    err == ERR_HEAD || err == ERR_CODING || err == ERR_HTTP ||
-	    err == ERR_EXPECT);
+	CHECK(err == ERR_SYNTAX || err == ERR_TOOBIG || err == ERR_PARAMS ||
+	    err == ERR_URI || err == ERR_HEAD || err == ERR_CODING ||
+	    err == ERR_HTTP || err == ERR_EXPECT);
 	answer(r, "refused", 7);
 }
 

@@ -4,30 +4,21 @@ end with status 0 and without a word from a sanitizer."""
 import contextlib
 import os
 import pathlib
-import random
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
 
 import wire
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+
+from ports import free_port     # noqa: E402  (its folder is known from here on)
+
 HOLDFASTD = os.environ.get("HOLDFASTD", "./holdfastd")
 HOLDFASTCTL = os.environ.get("HOLDFASTCTL", "./holdfastctl")
-
-
-def free_port(host="127.0.0.1"):
-    """One that no client of ours is given meanwhile: those get ports from
-    32768 on."""
-    while True:
-        port = random.randrange(15000, 32768)
-        with socket.socket(socket.AF_INET6 if ":" in host else
-                           socket.AF_INET) as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                s.bind((host, port))
-                return port
 
 
 def conf_text(settings):

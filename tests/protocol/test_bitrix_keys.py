@@ -2,15 +2,17 @@
 at once, and that nobody learns them."""
 
 import contextlib
+import signal
 import subprocess
 
 import pytest
 
 import bitrix
 import conftest
+import tls
 from bitrix import (Person, Server, check, claims, incoming, jwt, new_id,
                     public_mac, publishing, receiver, said, signed, token)
-from front import GATEWAYS
+from front import GATEWAYS, wait_until
 from test_life import reload
 from ws import frame
 
@@ -149,6 +151,17 @@ def test_no_key(make_daemon, gateway):
     assert answer.body == b"4012: Public Channel Id is Required."
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_open_key_file(make_daemon, tmp_path, mode):
+    """It works, but is said."""
+    keys = tmp_path / "keys"
+    keys.write_text("of a file\n")
+    keys.chmod(mode)
+    d = make_daemon(signature_key_file=str(keys))
+    assert accepted(d, Person().ids(4, "of a file"))
+    assert ("others can read" in d.said()) == (mode == 0o644)
+
+
 # Secrets
 
 SECRETS = ["T0p-secret", "Th1rd-of-a-file", "L1cence-key"]
@@ -181,6 +194,12 @@ def test_nothing_of_a_key_is_told(make_daemon, tmp_path):
             heard.append(srv.ask("stat", "GET").raw)
             heard.append(srv.ask("pub", "GET", asked(p.private)).raw)
             heard.append(srv.send(b"garbage").raw)
+    for command in ["status"], ["bitrix", "--version", "4", "portal.example"]:
+        done = subprocess.run(
+            [conftest.HOLDFASTCTL, "-s", d.control, *command],
+            capture_output=True)
+        assert done.stdout
+        heard += [done.stdout, done.stderr]
     for option in "-T", "-t":
         done = subprocess.run([conftest.HOLDFASTD, option, "-c", str(d.conf)],
                               capture_output=True)
@@ -196,3 +215,59 @@ def test_nothing_of_a_key_is_told(make_daemon, tmp_path):
     told = b"".join(heard) + d.log.read_bytes()
     for secret in SECRETS:
         assert secret.encode() not in told
+
+
+@pytest.mark.parametrize("wrong", [
+    "signature_key = %s more", 'signature_key = "%s', "signature_key = {%s",
+    'signature_key = {"%s", }, }', 'signature_key = {"%s"} "%s"',
+    'signature_key = "%s" }', "signature_key %s", "signature_key = %s = %s",
+    'signature_key = {"a" %s}', 'signature_key = {"\\x%s"}\n}',
+    f'licence "{"c" * 32}" {{ signature_key = {{"%s"}} nonsense = 1 }}',
+    f'licence "{"c" * 32}" {{ signature_key = %s nonsense }}',
+    'licence "short" { signature_key = {"%s"} }',
+    'signature_key = "%s"\nsignature_algo = "none"',
+    'signature_key = "%s"\ntls_certificate = {"/dev/null"}\n'
+    'tls_certificate_key = {"/dev/null"}'])
+def test_nothing_of_a_key_in_an_error(make_daemon, wrong):
+    """The parser stumbles over the key itself, or near it."""
+    d = make_daemon(start=False)
+    d.conf.write_text(d.conf.read_text() + "\n" +
+                      wrong.replace("%s", SECRETS[0]) + "\n")
+    for options in [], ["-t"], ["-T"]:
+        done = subprocess.run(
+            [conftest.HOLDFASTD, *options, "-c", str(d.conf)],
+            capture_output=True, timeout=20)
+        assert done.returncode != 0 and done.stderr
+        for part in SECRETS[0], SECRETS[0][4:]:
+            assert part.encode() not in done.stdout + done.stderr
+
+
+def test_nothing_of_a_private_key_is_told(make_daemon, tmp_path):
+    """Of the listener's, whole or cut short, or in the certificate's place."""
+    cert, other = (tls.Cert(tmp_path, name, "one.example")
+                   for name in ("one", "two"))
+    lines = cert.key.read_text().splitlines()
+    secrets = [line for line in lines if "PRIVATE" not in line]
+    cut = tmp_path / "cut.key"
+    cut.write_text("\n".join(lines[:2]) + "\n")
+    d = make_daemon(log_level="debug", **tls.settings(cert))
+    with d.connect(tls.address(d.https)) as c:
+        c.send(b"garbage\r\n\r\n")
+        told = c.rest()
+    told += subprocess.run([conftest.HOLDFASTD, "-T", "-c", str(d.conf)],
+                           capture_output=True).stdout
+    for pem, key in ((cert.pem, cut), (cert.key, cert.pem),
+                     (cert.pem, other.key), (cert.key, cert.key)):
+        reload_refused(d, tls_certificate=[str(pem)],
+                       tls_certificate_key=[str(key)])
+    d.stop()
+    told += d.log.read_bytes()
+    for secret in secrets:
+        assert secret.encode() not in told
+
+
+def reload_refused(d, **settings):
+    before = d.said().count("old certificates stay")
+    d.conf.write_text(conftest.conf_text({**d.settings, **settings}))
+    d.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: d.said().count("old certificates stay") > before)

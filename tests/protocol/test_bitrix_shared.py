@@ -1,6 +1,7 @@
 """Several sites behind one daemon: each has a licence with its client id, its
 keys and hosts, and nothing of it is within another's reach."""
 
+import signal
 import subprocess
 
 import pytest
@@ -10,8 +11,8 @@ import conftest
 from bitrix import (ANYONE, FIRST, PLAIN, Person, Server, Stats, asking,
                     check, claims, incoming, jwt, public_mac, publishing,
                     receiver, said, short, sign)
-from front import GATEWAYS
-from ws import CLOSE, WebSocket
+from front import GATEWAYS, SINCE_EVER, polling, publisher
+from ws import CLOSE, PING, PONG, WebSocket, close_payload, frame
 
 A, B, OVER = "a1" * 16, "b2" * 16, "c3" * 20
 KEYS = {A: "the key of a", B: "the key of b", OVER: "over"}
@@ -197,6 +198,30 @@ def test_online(srv):
         assert (answer.status, answer.body) == (400, said(*SIGNATURE))
 
 
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_a_licence_that_a_reload_ends(make_daemon, version):
+    """Who is connected under it goes with the next ping, others stay."""
+    def site(client, until):
+        return (f'licence "{client}" {{\n'
+                f'signature_key = {{"{KEYS[client]}"}}\n'
+                f'valid_until = "{until}"\n}}\n')
+
+    d = make_daemon(more=site(A, "2999-01-31") + site(B, "2999-01-31"))
+    srv = Server(d, version, ping_message_interval="100ms")
+    p = Person()
+    with socket(srv, A, p.ids(version, KEYS[A])) as a, socket(
+            srv, B, p.ids(version, KEYS[B])) as b:
+        d.conf.write_text(conftest.conf_text(d.settings) +
+                          site(A, "2001-01-31") + site(B, "2999-01-31"))
+        d.process.send_signal(signal.SIGHUP)
+        op, data = a.frame()
+        while op != CLOSE:
+            a.send(frame(PONG, data) if op == PING else b"")
+            op, data = a.frame()
+        assert data == close_payload(4036, said(*NO_CLIENT))
+        assert b.frame()[0] != CLOSE
+
+
 # One from the other
 
 def test_the_same_ids_are_others(srv):
@@ -222,6 +247,22 @@ def test_the_same_ids_are_others(srv):
         for text in bitrix.texts(answer.body):
             assert text.endswith(client.encode())
         assert len(bitrix.texts(answer.body)) == 2
+
+
+@pytest.mark.parametrize("compat", ["0.3.4", "0.4.0", "0.6.0"])
+@pytest.mark.parametrize("slash", ["/", "%2F"])
+def test_no_endpoint_of_the_module_reaches_them(srv, compat, slash):
+    """A path's slash divides ids, and where it does not it is refused."""
+    p = Person()
+    path = f"{A}{slash}{p.private}"
+    pub = publisher(srv.daemon, srv.gateway, compat=compat)
+    with socket(srv, A, p.ids(4, KEYS[A])) as w:
+        pub.ask("POST", path, b'"forged"')
+        pub.ask("DELETE", path)
+        assert post(srv, A, p.private, b'"true"').status == 200
+        assert bitrix.texts(w.text()) == [b'"true"']
+    assert b"true" not in polling(srv.daemon, srv.gateway, compat=compat).get(
+        path, **SINCE_EVER).body
 
 
 def test_the_same_users_are_others(srv):

@@ -145,6 +145,10 @@ def test_statistics(srv):
         "maxMessagesPerRequest": 100, "maxChannelsPerRequest": 100}
     assert abs(process["date"] / 1000 - time.time()) < 60
     assert process["websockets"] == 1
+    location = srv.location("stat")
+    location.more["bitrix_max_connections_per_channel"] = "7"
+    (process,) = json.loads(location.ask("GET", None).body)
+    assert process["limits"]["maxConnPerChannel"] == 7
 
 
 # Who may read

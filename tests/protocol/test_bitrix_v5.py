@@ -4,6 +4,7 @@ text pings.  Only what both of its clients rely on is looked at."""
 import contextlib
 import json
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -11,7 +12,7 @@ import bitrix
 from bitrix import (ANYONE, EXPIRED, EXPOSED, KEY, PLAIN, SHORT, Server,
                     base64url, call, check, compact, is_mid, jwt, mac, new_id,
                     public_mac, said, short, sign, signed, token)
-from front import GATEWAYS
+from front import GATEWAYS, SINCE_EVER, polling, publisher
 from ws import CLOSE, TEXT, close_payload, frame
 
 HOST_ID = "h" * 32
@@ -268,8 +269,20 @@ def test_another_host(srv):
      b'[99999999999999999999],"body":{}},"id":1}', None),
     (b'{"jsonrpc":"2.0","method":"publish","params":{"userList":[1],"body":{}'
      b',"expiry":1e999},"id":1}', None),
+    (b'{"jsonrpc":"2.0","method":"publish","params":{"userList":[],'
+     b'"channelList":null,"body":{}},"id":1}', -32602),
+    (b'{"jsonrpc":"2.0","method":"publish","params":{"userList":[1],'
+     b'"body":{},"user\\u005fparams":{"1":{}}},"id":1}', -32602),
     (b'{"jsonrpc":"2.0","method":"getUsersLastSeen","params":{},"id":1}',
      -32602),
+    (b'{"jsonrpc":"2.0","method":"getUsersLastSeen","params":{"userList":'
+     b'[1,0]},"id":1}', -32602),
+    (b'{"jsonrpc":"2.0","method":"updateUsersLastSeen","params":'
+     b'{"x":1},"id":1}', -32602),
+    (b'{"jsonrpc":"2.0","method":"updateUsersLastSeen","params":'
+     b'{"1":-1},"id":1}', -32602),
+    (b'{"jsonrpc":"2.0","method":"updateUsersLastSeen","params":'
+     b'[1],"id":1}', -32602),
 ], ids=short)
 def test_wrong_requests(srv, body, code):
     """Signed well, but no good: an error, and which one where that is
@@ -411,6 +424,36 @@ def test_a_token_of_another_key_of_ours(make_daemon):
         w.refused(*WRONG)
 
 
+LEEWAY = 60                 # seconds that clocks may differ
+
+
+def short_lived(user):
+    """A token that is good for two seconds more, and until when."""
+    end = int(time.time()) + 2
+    return asked(token(user, exp=end - LEEWAY)), end
+
+
+def test_a_socket_ends_with_its_token(srv):
+    """Not before, with what a new one would be told: the browser fetches
+    another token for that."""
+    user = new_user()
+    query, end = short_lived(user)
+    with srv.socket(query) as w:
+        publish(srv, userList=[user])
+        assert received(w)
+        w.refused(*WRONG)
+        assert end <= time.time() < end + 5
+    with srv.socket(query) as w:
+        w.refused(*WRONG)
+
+
+def test_a_poll_ends_with_its_token(srv):
+    query, end = short_lived(new_user())
+    assert srv.poll(query).status == 304
+    assert end <= time.time() < end + 5
+    check(srv.poll(query), 400, PLAIN, ANYONE, EXPOSED, body=said(*WRONG))
+
+
 # Long polls
 
 def test_poll(srv):
@@ -464,6 +507,33 @@ def test_users_are_no_channels(srv):
         assert received(c)
         publish(srv, {**BODY, "command": "mine"}, userList=[user])
         assert received(w)[0]["body"]["command"] == "mine"
+
+
+@pytest.mark.parametrize("compat", ["0.3.4", "0.4.0", "0.6.0"])
+def test_what_only_a_token_opens(srv, compat):
+    """A user's number can be guessed and a public id is known, but no
+    endpoint of the module reads or writes what is sent to them."""
+    user, public = new_user(), new_id()
+    names = [f"user/{user}", f"public/{public}", f"user:{user}",
+             f"public:{public}", str(user), public]
+    poll = polling(srv.daemon, srv.gateway, compat=compat)
+    pub = publisher(srv.daemon, srv.gateway, compat=compat)
+    with srv.socket(by_user(user)) as w, srv.socket(
+            asked(token(None, [public]))) as guest:
+        publish(srv, userList=[user])
+        Server(srv.daemon, 4, srv.gateway).publish_binary(
+            bitrix.incoming([bitrix.receiver(public, False)], compact(BODY),
+                            86400))
+        first = received(w)[0]
+        assert received(guest)[0]["body"] == first["body"] == BODY
+        for name in names:
+            for path in name, quote(name, safe=""):
+                assert b"hello" not in poll.get(path, **SINCE_EVER).body
+                pub.ask("POST", path, b'{"forged":1}')
+        publish(srv, {**BODY, "command": "last"}, userList=[user])
+        last = received(w)[0]
+        assert last["body"]["command"] == "last"
+        assert last["mid"] > first["mid"]
 
 
 # WebSocket
@@ -552,6 +622,26 @@ def test_a_batch(srv):
         assert [m["body"]["n"] for m in received(wb, 3)] == [1, 2, 3]
 
 
+def test_a_client_publishes_much(make_daemon):
+    """He waits for the store, and each of his calls is answered."""
+    d = make_daemon(store_queue_size="200k", **bitrix.KEYED)
+    srv = Server(d, 5, "scgi")
+    with srv.socket(by_user(new_user())) as w:
+        w.send([frame(TEXT, bitrix.compact(
+            publishing({"n": n}, n, 60, userList=[new_user()])))
+            for n in range(1000)])
+        for n in range(1000):
+            assert "result" in reply(w, n)
+    assert d.status()["store_queue_full"] == 0
+
+
+def test_half_a_call(make_daemon):
+    d = make_daemon(request_timeout="300ms", **bitrix.KEYED)
+    with Server(d, 5).socket(by_user(new_user())) as w:
+        w.send(frame(TEXT, b"{")[:-1])
+        assert w.frame() == (CLOSE, close_payload(1008))
+
+
 def test_a_client_publishes_to_public_ids(srv):
     """Only with the site's signature of them."""
     public, private = new_id(), new_id()
@@ -602,6 +692,32 @@ def test_users_last_seen(srv):
     with srv.socket(by_user(a)) as w:
         w.say_json(call("getUsersLastSeen", {"userList": [a, b]}, 3))
         assert reply(w, 3)["result"] == {str(a): 0}
+
+
+@pytest.mark.parametrize("method, params", [
+    ("getUsersLastSeen", {"userList": [0]}),
+    ("getUsersLastSeen", {"userList": list(range(1, 102))}),
+    ("subscribeStatusChange", {}), ("subscribeStatusChange", {"userId": -1}),
+    ("unsubscribeStatusChange", {}),
+    ("unsubscribeStatusChange", {"userId": "x"}),
+], ids=short)
+def test_wrong_questions(srv, method, params):
+    with srv.socket(by_user(new_user())) as w:
+        w.say_json(call(method, params, 1))
+        assert reply(w, 1)["error"]["code"] == -32602
+
+
+def test_a_guest_asks_for_nobody(srv):
+    """Who has no number of a user writes under the public id of the token and
+    is told of no users."""
+    public = new_id()
+    with srv.socket(asked(token(None, [new_id(), public]))) as w:
+        for method, params in [
+                ("publish", {"userList": [7], "body": {}}),
+                ("getUsersLastSeen", {"userList": [7]}),
+                ("subscribeStatusChange", {"userId": 7})]:
+            w.say_json(call(method, params, 1))
+            assert "error" in reply(w, 1), method
 
 
 def test_status_changes(srv):
@@ -671,3 +787,14 @@ def test_pings_where_frames_are_delayed(srv):
         for _ in range(3):
             assert w.text() == b"ping"
             w.say(b"pong")
+
+
+@pytest.mark.parametrize("body, status", [
+    (b"mack:17953749170000000000000009", 200), (b"mack", 400), (b"", 400)])
+def test_receipts_of_who_polls(srv, body, status):
+    """They come where version 4 takes what clients publish."""
+    a = srv.ask("rest", "POST", asked(token(new_user())), body)
+    assert a.status == status
+    if status == 200:
+        assert a.body == b""
+        assert a.header("Access-Control-Allow-Origin") == "*"

@@ -54,7 +54,7 @@ def test_page_and_file_agree(version):
     assert array["nginx_version"] == str(version)
     assert array["nginx_headers"] == ("Y" if version < 3 else "N")
     assert (array["signature_key"] == "") == (version < 3)
-    assert ("path_to_publish_web" in page) == (version == 4)
+    assert ("path_to_publish_web" in page) == (version >= 4)
     assert ("path_to_json_rpc" in page) == (version == 5)
     assert ("path_to_websocket" in page) == (version > 1)
 

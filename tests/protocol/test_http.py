@@ -1,12 +1,15 @@
 """The HTTP/1.1 listener: what clients, publishers and proxies ask without a
 gateway protocol in between."""
 
+import contextlib
 import json
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -287,6 +290,69 @@ def test_no_continue(daemon, fields, status):
         assert c.at_end()
 
 
+REFUSED = [
+    ("POST", "/nowhere", {}, 404), ("GET", "/nowhere", {}, 404),
+    ("POST", "/look/some?id=x", {"X_Forwarded_For": "192.0.2.1"}, 403),
+    ("POST", "/bitrix/pub/?CHANNEL_ID=x", {"X_Forwarded_For": "192.0.2.1"},
+     403),
+    ("PATCH", "/look?id=x", {}, 405), ("POST", "/poll?id=x", {}, 405),
+    ("POST", "/ws?id=x", {}, 405)]
+
+
+@pytest.mark.parametrize("body", [{"Content_Length": 60000},
+                                  {"Transfer_Encoding": "chunked"}])
+@pytest.mark.parametrize("method, target, fields, status", REFUSED)
+def test_refused_before_the_body(daemon, method, target, fields, status,
+                                 body):
+    """A body that nobody may send, or nobody there wants, is not waited for,
+    let alone asked for: the location is looked at before."""
+    for expect in (None, "100-continue"):
+        with Client(daemon.http) as c, daemon.counts(refused_requests=1):
+            a = c.ask(request(method, target, None, Expect=expect, **fields,
+                              **body))
+            assert a.status == status and a.header("Connection") == "close"
+            c.send_until_closed(b"x" * 60000)
+            assert c.at_end()
+
+
+@pytest.mark.parametrize("gateway", ["fastcgi", "scgi"])
+def test_refused_before_the_body_by_every_gateway(daemon, gateway):
+    params = wire.publish("x", b"x" * 60000, REMOTE_ADDR="192.0.2.1")
+    with daemon.connect(getattr(daemon, gateway)) as c:
+        if gateway == "scgi":
+            c.send(wire.scgi(params, b"x" * 60000)[:-59999])
+            assert c.scgi_answer().status == 403
+        else:
+            c.send(wire.fastcgi(params, b"x" * 60000, keep=False)[:-50000])
+            assert c.answer().status == 403
+
+
+def test_rest_is_for_who_has_an_id(make_daemon):
+    """Clients of Bitrix publish from anywhere, but show their id first."""
+    d = make_daemon(bitrix_version=4, signature_key="key")
+    with Client(d.http) as c:
+        a = c.ask(request(
+            "POST", "/bitrix/rest/?binaryMode=true&CHANNEL_ID=" + "0" * 32,
+            None, Content_Length=1000))
+        assert a.status == 400 and a.body.startswith(b"4012")
+        assert a.header("Connection") == "close"
+
+
+def test_body_of_a_get(daemon, http):
+    """Read and dropped; the connection goes on."""
+    ch = new_channel()
+    published(http.ask(publish(ch, b"x")))
+    for n in (1, 60000):
+        a = http.ask(poll(ch, If_Modified_Since=SINCE_EVER,
+                          body=b"x" * n))
+        assert messages(a.body) == [b"x"]
+    http.send(request("GET", "/look?id=" + ch, None,
+                      Transfer_Encoding="chunked", Expect="100-continue"))
+    assert http.head().status == 100
+    http.send(chunk(b"x" * 1000) + b"0\r\n\r\n")
+    assert http.answer().status == 200
+
+
 def test_other_expectations(daemon):
     a = ask(daemon.http, publish("x", b"y", Expect="more"))
     assert a.status == 417 and a.header("Connection") == "close"
@@ -443,6 +509,18 @@ def test_websocket(daemon):
         assert w.frame() == (ws.PONG, b"?")
         w.send(ws.frame(ws.CLOSE))
         assert w.frame()[0] == ws.CLOSE
+
+
+def test_flood_of_texts(daemon):
+    """The socket is not read from while the store is behind, and read from
+    again; also what came with the head."""
+    text = ws.frame(ws.TEXT, b"x")
+    with daemon.counts(published_messages=4000), \
+            Socket(daemon, "/ws?id=" + new_channel(), early=text * 1000) as w:
+        assert http1.Answer(w.head()[:-4]).status == 101
+        w.send(text * 3000)
+        for _ in range(4000):
+            assert w.text() == b"x"
 
 
 def test_websocket_early_bytes(daemon):
@@ -626,6 +704,55 @@ def test_stopping(make_daemon):
         assert a.status in (200, 304)
         assert a.header("Connection") == "close"
         assert waiting.at_end() and idle.at_end()
+
+
+def test_stopping_with_a_crowd_before_the_door(make_daemon):
+    """Who connected and asked before the end is answered."""
+    d = make_daemon()
+    d.process.send_signal(signal.SIGSTOP)
+    clients = [Client(d.http) for _ in range(300)]
+    for c in clients:
+        c.send(request("GET", "/"))
+    d.terminate()
+    d.process.send_signal(signal.SIGCONT)
+    for c in clients:
+        assert c.answer().status == 404
+        c.close()
+
+
+def flood(address, count):
+    """A peer who asks without end and reads what he gets."""
+    asks = request("OPTIONS", "*") * 2000
+    with socket.create_connection(address, wire.TIMEOUT) as s:
+        with contextlib.suppress(OSError):
+            reader = threading.Thread(target=drop, args=(s, count))
+            reader.start()
+            while True:
+                s.sendall(asks)
+        reader.join()
+
+
+def drop(s, count):
+    with contextlib.suppress(OSError):
+        while data := s.recv(1 << 20):
+            count.append(len(data))
+
+
+def test_stopping_under_load(make_daemon):
+    """Nobody who goes on asking can keep it from going."""
+    d = make_daemon()
+    count = []
+    peers = [threading.Thread(target=flood, args=(d.http, count))
+             for _ in range(8)]
+    for p in peers:
+        p.start()
+    wait_until(lambda: sum(count) > 1 << 20)
+    start = time.monotonic()
+    d.stop()
+    assert time.monotonic() - start < 10
+    for p in peers:
+        p.join(wire.TIMEOUT)
+        assert not p.is_alive()
 
 
 # Sockets

@@ -288,6 +288,24 @@ def test_systemd_unknown_name(make_daemon, listening):
     assert "ftp" in d.said()
 
 
+def test_systemd_kept_connection(make_daemon, listening):
+    """What the process before us kept is a connection, and no listener."""
+    sock, path = listening("a")
+    ours, theirs = socket.socketpair()
+    d = make_daemon(start=False)
+    with ours, theirs:
+        d.start(**as_systemd([sock.fileno(), theirs.fileno()],
+                             "fastcgi:kept-scgi"))
+        ours.sendall(scgi(publish("listen", BODY), BODY))
+        assert b"Status: 200" in ours.recv(65536)
+        check_fastcgi(path)
+    d.stop()
+    d.spawn(**as_systemd([sock.fileno()], "kept-fastcgi"))
+    assert d.process.wait(wire.TIMEOUT) > 0
+    d.process = None
+    assert "is no connection" in d.said()
+
+
 def test_systemd_sockets_of_another_process(make_daemon, listening):
     """LISTEN_PID is not ours: the descriptors are none of our business."""
     sock, path = listening("a")

@@ -693,6 +693,90 @@ def flood_until_stopped(sock, data):
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
+@pytest.mark.parametrize("texts", [[b"x"] * 4000, [b"x" * 9000] * 100],
+                         ids=["many", "large"])
+def test_flood_of_texts(make_daemon, gateway, texts):
+    """A client that says more than the store can take at a time waits for it
+    like everybody: none of his texts is lost, and no publisher's refused."""
+    d = make_daemon(store_queue_size="200k", subscriber_buffer_size="64m")
+    loc = websocket(d, gateway, websocket_allow_publish="on",
+                    store_messages="on")
+    pub = publisher(d, gateway)
+    with d.counts(published_messages=len(texts) + 20), \
+            WebSocket(loc, "a") as w:
+        sending = threading.Thread(
+            target=w.send, args=([frame(TEXT, t) for t in texts],))
+        sending.start()
+        for _ in range(20):
+            pub.post("b", b"y")
+        for t in texts:
+            assert w.text() == t
+        sending.join()
+    assert d.status()["store_queue_full"] == 0
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_flood_and_away(make_daemon, gateway):
+    """He may leave in the middle of it; if he says goodbye, all is stored that
+    he said before."""
+    d = make_daemon(store_queue_size="200k")
+    loc = websocket(d, gateway, websocket_allow_publish="on")
+    with d.counts(published_messages=500), WebSocket(loc, "a") as w:
+        w.send([*[frame(TEXT, b"x")] * 500, frame(CLOSE)])
+        while (got := w.frame()) == (TEXT, b"x"):
+            pass
+        assert got == (CLOSE, b"")
+    for n in (100, 1000, 5000):
+        with WebSocket(loc, "a") as w:
+            w.send([frame(TEXT, b"x")] * n)
+    d.wait_for(streams=0, subscribers=0, connections=1)
+
+
+HALVES = {
+    "head": [b"\x81"],
+    "text": [frame(TEXT, b"half")[:-1]],
+    "drops": [frame(TEXT, b"half a text")[i:i + 1] for i in range(6)],
+    "fragments": [frame(TEXT, b"a", fin=False), frame(PING, b"?"),
+                  frame(CONTINUATION, b"b", fin=False)],
+    "ping": [frame(PING, b"half")[:-1]]}
+
+
+@pytest.mark.parametrize("publish", ["on", "off"])
+@pytest.mark.parametrize("gateway", GATEWAYS)
+@pytest.mark.parametrize("what", HALVES)
+def test_half_a_message(make_daemon, gateway, publish, what):
+    """It has as long as a request; who says nothing, or all of it, has as
+    long as he likes."""
+    d = make_daemon(request_timeout="400ms")
+    loc = websocket(d, gateway, websocket_allow_publish=publish)
+    with WebSocket(loc, "a") as silent, WebSocket(loc, "b") as w:
+        with d.counts(late_messages=1):
+            start = time.monotonic()
+            for part in HALVES[what]:
+                w.send(part)
+                time.sleep(0.1)
+            if what == "fragments":
+                assert w.frame() == (PONG, b"?")
+            w.closed(1008)
+            assert 0.3 < time.monotonic() - start < 5
+        silent.send(frame(PING, b"?"))
+        assert silent.frame() == (PONG, b"?")
+
+
+def test_whole_messages_in_bits(make_daemon):
+    """Time begins anew with each, though one follows the other so closely that
+    something has always begun."""
+    d = make_daemon(request_timeout="1s")
+    with WebSocket(websocket(d, "scgi"), "a") as w:
+        ping = frame(PING, b"ping")
+        w.send(ping[:3])
+        for _ in range(8):
+            time.sleep(0.2)
+            w.send(ping[3:] + ping[:3])
+            assert w.frame() == (PONG, b"ping")
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
 def test_killed_under_way(make_daemon, gateway):
     """With time and tag of the last message a client that comes back has
     missed nothing and gets nothing twice."""

@@ -27,8 +27,12 @@ def length(n, long=False):
     return struct.pack(">I", n | 1 << 31) if long or n > 127 else bytes([n])
 
 
+def raw(text):
+    return text if isinstance(text, bytes) else text.encode()
+
+
 def pair(name, value, long=False):
-    name, value = name.encode(), value.encode()
+    name, value = raw(name), raw(value)
     return length(len(name), long) + length(len(value), long) + name + value
 
 

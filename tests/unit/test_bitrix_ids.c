@@ -370,12 +370,12 @@ test_names(void **state)
 	(void)state;
 	assert_true(slice_is(bx_name(&own, BX_PRIVATE, SLICE(PR), out), PR));
 	assert_true(
-	    slice_is(bx_name(&own, BX_PUBLIC, SLICE(PU), out), "public:" PU));
+	    slice_is(bx_name(&own, BX_PUBLIC, SLICE(PU), out), "public/" PU));
 	assert_true(
-	    slice_is(bx_name(&own, BX_USER, SLICE("7"), out), "user:7"));
+	    slice_is(bx_name(&own, BX_USER, SLICE("7"), out), "user/7"));
 	assert_true(slice_is(bx_name(&shared, BX_PUBLIC, SLICE(PU), out),
 	    "abcdefghabcdefghabcdefghabcdefgh"
-	    "abcdefghabcdefghabcdefghabcdefgh/public:" PU));
+	    "abcdefghabcdefghabcdefghabcdefgh/public/" PU));
 	client[32] = '\0';
 	assert_true(slice_is(bx_name(&shared, BX_PRIVATE, SLICE(PR), out),
 	    "abcdefghabcdefghabcdefghabcdefgh/" PR));

@@ -99,6 +99,50 @@ test_grows(void **state)
 	buf_release(&b);
 }
 
+static void
+test_number(void **state)
+{
+	static const struct {
+		uint64_t n;
+		const char *text;
+	} cases[] = { { 0, "0" }, { 9, "9" }, { 10, "10" }, { 1007, "1007" },
+		{ UINT64_MAX, "18446744073709551615" } };
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 20);
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		buf_clear(&b);
+		assert_int_equal(buf_number(&b, cases[i].n), 0);
+		assert_int_equal(b.len, strlen(cases[i].text));
+		assert_memory_equal(b.data, cases[i].text, b.len);
+	}
+	assert_int_equal(buf_number(&b, 1), ERR_TOOBIG);
+	assert_int_equal(b.len, 20);
+	buf_release(&b);
+}
+
+/* Runs that mean themselves between bytes that do not. */
+static void
+test_json(void **state)
+{
+	static const char text[] = "ab\"c\\\x01 d\xc3\xa9"
+				   "e\xff"
+				   "f\x7f";
+	static const char json[] = "ab\\\"c\\\\\\u0001 d\xc3\xa9"
+				   "e\xef\xbf\xbd"
+				   "f\x7f";
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 100);
+	assert_int_equal(
+	    buf_json(&b, (struct slice){ text, sizeof(text) - 1 }), 0);
+	assert_int_equal(b.len, sizeof(json) - 1);
+	assert_memory_equal(b.data, json, b.len);
+	buf_release(&b);
+}
+
 int
 main(void)
 {
@@ -107,6 +151,8 @@ main(void)
 		cmocka_unit_test(test_huge_lengths),
 		cmocka_unit_test(test_printf_up_to_the_bound),
 		cmocka_unit_test(test_grows),
+		cmocka_unit_test(test_number),
+		cmocka_unit_test(test_json),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

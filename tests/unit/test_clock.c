@@ -178,6 +178,31 @@ test_random_bytes(void **state)
 	}
 }
 
+/* The log's time begins at the clock, or, when that was set back by more than
+ * a day, where the log ends. */
+static void
+test_log_time(void **state)
+{
+	static const struct {
+		int64_t newest_s, begin_s; /* from now */
+	} cases[] = {
+		{ -86400, 0 },
+		{ 0, 0 },
+		{ 86000, 0 },
+		{ 864000, 864000 - 60 },
+	};
+	struct clock_log c;
+	int64_t now_s, off;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		now_s = clock_wall_s(NULL);
+		clock_log_begin(&c, now_s + cases[i].newest_s);
+		off = clock_log_s(&c) - now_s - cases[i].begin_s;
+		assert_in_range(off, 0, 5);
+	}
+}
+
 int
 main(void)
 {
@@ -187,6 +212,7 @@ main(void)
 		cmocka_unit_test(test_round_trips),
 		cmocka_unit_test(test_not_dates),
 		cmocka_unit_test(test_cut_short),
+		cmocka_unit_test(test_log_time),
 		cmocka_unit_test(test_random_bytes),
 	};
 

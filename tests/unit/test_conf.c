@@ -14,6 +14,9 @@
 
 /* The daemon's files are in no library. */
 #include "daemon/conf.c"
+#include "daemon/conf_dump.c"
+#include "daemon/conf_file.c"
+#include "daemon/conf_key.c"
 #include "daemon/conf_licence.c"
 
 static char folder[] = "/tmp/test_conf.XXXXXX";
@@ -115,6 +118,7 @@ test_defaults(void **state)
 	assert_int_equal(c->sync, STORE_SYNC_FULL);
 	assert_int_equal(c->socket_mode, 0660);
 	assert_int_equal(c->client_max_body_size, 1 << 20);
+	assert_int_equal(c->layout->max_body, 1 << 20);
 	assert_int_equal(c->request_timeout_ms, 60000);
 	assert_int_equal(c->log_level, LOG_NOTICE);
 	assert_string_equal(c->log_file, "");
@@ -165,6 +169,23 @@ test_values(void **state)
 	conf_free(&c);
 }
 
+/* Totals that are not set make room for what is; those that are, do not. */
+static void
+test_totals(void **state)
+{
+	struct conf *c = read_ok("client_max_body_size = 30m\n"
+				 "max_params_size = 1m\n"
+				 "subscriber_buffer_size = 1g\n");
+
+	(void)state;
+	assert_int_equal(c->max_incoming_size, 256 << 20);
+	assert_int_equal(c->max_outgoing_size, 1 << 30);
+	conf_free(&c);
+	c = read_ok("max_params_size = 200m\n");
+	assert_int_equal(c->max_incoming_size, 402 << 20);
+	conf_free(&c);
+}
+
 /* Where a comment may stand, and what only looks like one. */
 static void
 test_comments(void **state)
@@ -212,6 +233,8 @@ test_refused(void **state)
 		{ "sync = full # one\n#\n\t# two\nnonsense = 1\n", "4: " },
 		{ "scgi = {# \"\n\"unix:/a\"} # '\nsync = fast\n",
 		    "3: sync: " },
+		{ "max_incoming_size = 4m\nclient_max_body_size = 2m\n",
+		    " max_incoming_size cannot be less than twice" },
 		{ "log_level = loud\n", "1: log_level: \"loud\"" },
 		{ "socket_mode = 0999\n", "1: socket_mode: \"0999\"" },
 		{ "socket_mode = 01777\n", "1: socket_mode: \"01777\"" },
@@ -702,6 +725,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_totals),
 		cmocka_unit_test(test_comments),
 		cmocka_unit_test(test_accepted_names),
 		cmocka_unit_test(test_refused),

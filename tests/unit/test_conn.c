@@ -29,12 +29,24 @@ counted_sendmsg(int fd, const struct msghdr *msg, int flags)
 #include "fcgi/conn_out.c"
 #undef sendmsg
 
-#include <event2/event.h>
+#include "base/clock.h"
+
+static uint64_t later_ms; /* connections believe that so much has passed */
+
+static uint64_t
+shifted_mono_ms(void)
+{
+	return clock_mono_ms() + later_ms;
+}
+
+#define clock_mono_ms shifted_mono_ms
+#include "fcgi/conn.c"
+#undef clock_mono_ms
 
 #include "api/api.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "fcgi/gateway.h"
+#include "tests/unit/slow.h"
 
 #define S(literal) literal, sizeof(literal) - 1
 #define SNDBUF 4608 /* the least there is */
@@ -54,7 +66,9 @@ enum mode {
 static struct {
 	enum mode mode;
 	struct request *requests[8];
-	unsigned n, abandoned, refused, drained;
+	unsigned n, abandoned, refused, drained, asked;
+	enum api_body body;
+	size_t body_len; /* of the request that was handled last */
 	bool upgrade;
 	bool finish_drained;
 	char tunnel[4096];
@@ -109,6 +123,7 @@ api_handle(struct api *a, struct request *r)
 {
 	(void)a;
 	api.upgrade = r->upgrade;
+	api.body_len = r->body.len;
 	assert_true(api.n < COUNT_OF(api.requests));
 	api.requests[api.n++] = r;
 	if (api.mode == REPLY) {
@@ -121,6 +136,16 @@ api_handle(struct api *a, struct request *r)
 		send_part(r, S("Status: 101\r\n\r\n"));
 	else if (api.mode == STREAM)
 		send_part(r, S("Status: 200\r\n\r\n"));
+}
+
+enum api_body
+api_body(struct api *a, struct request *r)
+{
+	(void)a;
+	api.asked++;
+	if (api.body == API_BODY_REFUSED)
+		reply(r, S("Status: 403\r\n\r\n"));
+	return api.body;
 }
 
 void
@@ -182,6 +207,7 @@ start(enum gateway_kind kind, enum mode mode)
 
 	memset(&api, 0, sizeof(api));
 	memset(&stats, 0, sizeof(stats));
+	later_ms = 0;
 	api.mode = mode;
 	limits = (struct gateway_limits){ .max_params = 4096,
 		.max_body = 4096,
@@ -601,6 +627,72 @@ test_no_bound_of_replies(void **state)
 	free(wire);
 }
 
+/* Take so much, as the kernel gives it. */
+static void
+take(size_t len)
+{
+	char some[4096];
+	ssize_t n;
+
+	for (; len != 0; len -= (size_t)n) {
+		n = recv(front, some, MIN_OF(len, sizeof(some)), 0);
+		assert_true(n > 0);
+		turn();
+	}
+}
+
+/* An answer takes its time, but not for ever: who reads a drop now and then
+ * has so many seconds for so many bytes. */
+static void
+test_slow_reply(void **state)
+{
+	static char text[12 * SLOW_RATE];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		start(i == 0 ? GATEWAY_FASTCGI : GATEWAY_SCGI, PARK);
+		if (i == 0) {
+			begin_say(1, "", 0);
+			record_say(FCGI_STDIN, 1, "", 0);
+		} else {
+			scgi_say(S(""), "");
+		}
+		reply(api.requests[0], text, sizeof(text));
+		assert_true(
+		    conn_unsent(TAILQ_FIRST(&gateway->conns)) > 8 * SLOW_RATE);
+		later_ms = 40000;
+		take(8192);
+		later_ms = 60000 + 7000;
+		take(8192);
+		assert_int_equal(stats.connections, 1);
+		later_ms = 60000 + 12000;
+		(void)recv(front, text, 8192, 0);
+		turn();
+		assert_int_equal(closes("slow"), 1);
+		stop();
+	}
+}
+
+/* Who took the answer and goes on is not listened to for ever. */
+static void
+test_lingering_ends(void **state)
+{
+	static const char refused[] = "9:NOT\0AN\0OK,";
+
+	(void)state;
+	start(GATEWAY_SCGI, PARK);
+	say(S(refused));
+	assert_int_equal(api.refused, 1);
+	take(sizeof("Status: 400\r\n\r\n") - 1);
+	for (later_ms = 0; later_ms < 60000; later_ms += 4000)
+		say(S("x"));
+	assert_int_equal(closes("linger"), 0);
+	later_ms = 60001;
+	say(S("x"));
+	assert_int_equal(closes("linger"), 1);
+	stop();
+}
+
 static void
 test_bound_of_time(void **state)
 {
@@ -629,21 +721,21 @@ test_bound_of_time_with_progress(void **state)
 
 	(void)state;
 	start(GATEWAY_FASTCGI, STREAM);
-	limits.max_unsent_ms = 60;
-	limits.request_timeout_ms = 50; /* passed if nothing moved */
+	limits.max_unsent_ms = 60 * slowness();
+	limits.request_timeout_ms = 50 * slowness(); /* if nothing moved */
 	gateway_set_limits(gateway, &limits);
 	begin_say(1, "", 0);
 	record_say(FCGI_STDIN, 1, "", 0);
 	send_zeros(api.requests[0], 64 * MAX_UNSENT);
 	from = clock_mono_ms();
 	while (closes("behind_time") == 0) {
-		assert_true(clock_mono_ms() - from < PATIENCE_MS);
+		assert_true(clock_mono_ms() - from < PATIENCE_MS * slowness());
 		assert_int_equal(closes("slow"), 0);
 		(void)recv(front, some, sizeof(some), 0);
 		(void)usleep(1000);
 		turn();
 	}
-	assert_true(clock_mono_ms() - from >= 50);
+	assert_true(clock_mono_ms() - from >= 50 * slowness());
 	assert_int_equal(closes("slow"), 0);
 	stop();
 }
@@ -1328,10 +1420,234 @@ test_http_head_no_tunnel(void **state)
 	stop();
 }
 
+static void
+tunnel_open(enum gateway_kind kind)
+{
+	start(kind, TUNNEL);
+	if (kind == GATEWAY_SCGI)
+		scgi_say(S("HTTP_UPGRADE\0websocket\0"), "");
+	else if (kind == GATEWAY_HTTP)
+		say(S("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
+		      "Connection: Upgrade\r\n\r\n"));
+	else
+		begin_say(1, S(FCGI_WEBSOCKET));
+	assert_true(api.upgrade);
+}
+
+static void
+tunnel_say(enum gateway_kind kind, const char *text)
+{
+	if (kind == GATEWAY_FASTCGI)
+		record_say(FCGI_STDIN, 1, text, strlen(text));
+	else
+		say(text, strlen(text));
+}
+
+/* While the api wants to hear nothing the peer's bytes wait in the socket, and
+ * all of them come afterwards, though he has gone meanwhile. */
+static void
+test_tunnel_rests(void **state)
+{
+	static const enum gateway_kind kinds[] = { GATEWAY_FASTCGI,
+		GATEWAY_SCGI, GATEWAY_HTTP };
+	char drop[4096];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+		struct request *r;
+
+		tunnel_open(kinds[i]);
+		r = api.requests[0];
+		r->ops->rest(r, true);
+		tunnel_say(kinds[i], "one");
+		assert_int_equal(api.tunnel_len, 0);
+		r->ops->rest(r, false);
+		turn();
+		assert_int_equal(api.tunnel_len, 3);
+		r->ops->rest(r, true);
+		tunnel_say(kinds[i], "two");
+		(void)hear(drop, sizeof(drop));
+		assert_int_equal(shutdown(front, SHUT_WR), 0);
+		turn();
+		assert_int_equal(stats.connections, 1);
+		r->ops->rest(r, false);
+		turn();
+		turn();
+		assert_int_equal(api.tunnel_len, 6);
+		assert_memory_equal(api.tunnel, "onetwo", 6);
+		assert_int_equal(api.abandoned, 1);
+		assert_int_equal(stats.connections, 0);
+		stop();
+	}
+}
+
+/* Several on a connection: it is read from when none of them rests. */
+static void
+test_tunnels_rest(void **state)
+{
+	struct request *a, *b;
+
+	(void)state;
+	tunnel_open(GATEWAY_FASTCGI);
+	begin_say(2, S(FCGI_WEBSOCKET));
+	a = api.requests[0];
+	b = api.requests[1];
+	a->ops->rest(a, true);
+	b->ops->rest(b, true);
+	record_say(FCGI_STDIN, 1, S("x"));
+	a->ops->rest(a, false);
+	turn();
+	assert_int_equal(api.tunnel_len, 0);
+	b->ops->rest(b, false);
+	turn();
+	assert_int_equal(api.tunnel_len, 1);
+	stop();
+}
+
+/* A reader who is behind does not undo it when he catches up. */
+static void
+test_rest_outlasts_a_pause(void **state)
+{
+	char drop[4096];
+	struct request *r;
+
+	(void)state;
+	tunnel_open(GATEWAY_SCGI);
+	r = api.requests[0];
+	while (r->ops->unsent(r) == 0)
+		send_zeros(r, 512);
+	for (int i = 0; i < OUT_PAUSE; i++)
+		send_part(r, S("x"));
+	r->ops->rest(r, true);
+	while (hear(drop, sizeof(drop)) == sizeof(drop))
+		;
+	assert_int_equal(r->ops->unsent(r), 0);
+	say(S("late"));
+	assert_int_equal(api.tunnel_len, 0);
+	r->ops->rest(r, false);
+	turn();
+	assert_int_equal(api.tunnel_len, 4);
+	stop();
+}
+
+#define HTTP_ASK_FIRST \
+	"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n" \
+	"Expect: 100-continue\r\n\r\n"
+
+/* What nobody wants is not asked for, and none of it kept. */
+static void
+test_http_body(void **state)
+{
+	(void)state;
+	start(GATEWAY_HTTP, REPLY);
+	say(S(HTTP_ASK_FIRST));
+	assert_int_equal(api.asked, 1);
+	assert_int_equal(api.n, 0);
+	assert_heard(S("HTTP/1.1 100 Continue\r\n\r\n"));
+	say(S("body"));
+	assert_heard_http("HTTP/1.1 403\r\n", "\r\n\r\n");
+	assert_int_equal(api.body_len, 4);
+
+	api.body = API_BODY_DROP;
+	say(S(HTTP_ASK_FIRST "body" HTTP_GET));
+	assert_int_equal(api.asked, 2);
+	assert_int_equal(api.n, 3);
+	assert_int_equal(api.body_len, 0);
+	assert_heard_http(
+	    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403\r\n", "\r\n\r\n");
+
+	api.body = API_BODY_REFUSED;
+	say(S(HTTP_ASK_FIRST));
+	assert_heard_http("HTTP/1.1 403\r\n", "\r\n\r\n");
+	say(S("body" HTTP_GET));
+	assert_int_equal(api.asked, 3);
+	assert_int_equal(api.n, 3);
+	assert_closed();
+	assert_false(gateway_busy(gateway));
+	stop();
+}
+
+/* Who says that he could be a tunnel and brings a body is none, though the body
+ * was dropped. */
+static void
+test_http_dropped_is_no_tunnel(void **state)
+{
+	(void)state;
+	start(GATEWAY_HTTP, PARK);
+	api.body = API_BODY_DROP;
+	say(S("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
+	      "Connection: Upgrade\r\nContent-Length: 1\r\n\r\nx"));
+	assert_int_equal(api.n, 1);
+	assert_false(api.upgrade);
+	stop();
+}
+
+/* A front's connection goes on behind the body that was refused. */
+static void
+test_fcgi_body_refused(void **state)
+{
+	(void)state;
+	start(GATEWAY_FASTCGI, REPLY);
+	api.body = API_BODY_REFUSED;
+	begin_say(1, S("\16\1CONTENT_LENGTH8"));
+	assert_int_equal(api.asked, 0);
+	record_say(FCGI_STDIN, 1, S("body"));
+	assert_int_equal(api.asked, 1);
+	assert_false(gateway_busy(gateway));
+	api.body = API_BODY_TAKE;
+	record_say(FCGI_STDIN, 1, S("body"));
+	record_say(FCGI_STDIN, 1, "", 0);
+	assert_int_equal(api.n, 0);
+	begin_say(1, S("\16\1CONTENT_LENGTH8"));
+	record_say(FCGI_STDIN, 1, S("body"));
+	record_say(FCGI_STDIN, 1, S("body"));
+	record_say(FCGI_STDIN, 1, "", 0);
+	assert_int_equal(api.asked, 2);
+	assert_int_equal(api.n, 1);
+	assert_int_equal(api.body_len, 8);
+	stop();
+}
+
+static void
+test_scgi_body_refused(void **state)
+{
+	static const char head[] = "24:CONTENT_LENGTH\0"
+				   "8\0"
+				   "SCGI\0"
+				   "1\0,";
+
+	(void)state;
+	start(GATEWAY_SCGI, REPLY);
+	say(S(head));
+	assert_int_equal(api.asked, 1);
+	say(S("body"));
+	say(S("body"));
+	assert_int_equal(api.asked, 1);
+	assert_int_equal(api.n, 1);
+	assert_int_equal(api.body_len, 8);
+	stop();
+	start(GATEWAY_SCGI, REPLY);
+	api.body = API_BODY_REFUSED;
+	say(S(head));
+	assert_heard(S("Status: 403\r\n\r\n"));
+	say(S("body"));
+	assert_int_equal(api.n, 0);
+	assert_closed();
+	assert_false(gateway_busy(gateway));
+	stop();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tunnel_rests),
+		cmocka_unit_test(test_tunnels_rest),
+		cmocka_unit_test(test_rest_outlasts_a_pause),
+		cmocka_unit_test(test_http_body),
+		cmocka_unit_test(test_http_dropped_is_no_tunnel),
+		cmocka_unit_test(test_fcgi_body_refused),
+		cmocka_unit_test(test_scgi_body_refused),
 		cmocka_unit_test(test_http_pipelined),
 		cmocka_unit_test(test_http_gone_unread),
 		cmocka_unit_test(test_http_stream),
@@ -1345,6 +1661,8 @@ main(void)
 		cmocka_unit_test(test_bound_of_small_parts),
 		cmocka_unit_test(test_large_part_alone),
 		cmocka_unit_test(test_no_bound_of_replies),
+		cmocka_unit_test(test_slow_reply),
+		cmocka_unit_test(test_lingering_ends),
 		cmocka_unit_test(test_bound_of_time),
 		cmocka_unit_test(test_bound_of_time_with_progress),
 		cmocka_unit_test(test_age_begins_anew),

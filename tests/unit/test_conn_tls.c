@@ -21,6 +21,7 @@
 #include "auth/tls.h"
 #include "base/clock.h"
 #include "fcgi/gateway.h"
+#include "tests/unit/certs.h"
 
 #define SNDBUF 4608 /* the least there is */
 #define CROWD 40
@@ -28,7 +29,6 @@
 #define TURNS_MAX 10000
 #define GET "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
-static char folder[] = "/tmp/holdfast-tls-XXXXXX";
 static struct tls_certs *certs;
 static SSL_CTX *client_ctx;
 static struct event_base *base;
@@ -70,6 +70,14 @@ api_handle(struct api *a, struct request *r)
 	send_part(head, sizeof(head) - 1);
 }
 
+enum api_body
+api_body(struct api *a, struct request *r)
+{
+	(void)a;
+	(void)r;
+	return API_BODY_TAKE;
+}
+
 void
 api_refuse(struct api *a, struct request *r, int err)
 {
@@ -107,25 +115,19 @@ static int
 setup(void **state)
 {
 	struct tls_wrong wrong;
-	char command[8192], pem[64], key[64];
-	int at;
+	struct cert_files files;
+	char names[7000];
+	int at = snprintf(names, sizeof(names), "DNS:x");
 
 	(void)state;
-	if (mkdtemp(folder) == NULL)
-		return -1;
-	(void)snprintf(pem, sizeof(pem), "%s/c.pem", folder);
-	(void)snprintf(key, sizeof(key), "%s/c.key", folder);
-	at = snprintf(command, sizeof(command),
-	    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
-	    "-nodes -days 9 -subj /CN=x -keyout %s -out %s 2>/dev/null "
-	    "-addext subjectAltName=DNS:x",
-	    key, pem);
 	for (int i = 0; i < 300; i++)
-		at += snprintf(command + at, sizeof(command) - (size_t)at,
+		at += snprintf(names + at, sizeof(names) - (size_t)at,
 		    ",DNS:name-%d.example", i);
-	if (system(command) != 0 || tls_certs_new(&certs) != 0 ||
-	    tls_certs_add(certs, pem, key, &wrong) != 0)
+	if (cert_files_make(&files, CERT_EC, "x", names) != 0 ||
+	    tls_certs_new(&certs) != 0 ||
+	    tls_certs_add(certs, files.pem.path, files.key.path, &wrong) != 0)
 		return -1;
+	cert_files_close(&files);
 	client_ctx = SSL_CTX_new(TLS_client_method());
 	return client_ctx != NULL ? 0 : -1;
 }
@@ -133,13 +135,10 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	char command[64];
-
 	(void)state;
 	SSL_CTX_free(client_ctx);
 	tls_certs_unref(&certs);
-	(void)snprintf(command, sizeof(command), "rm -rf %s", folder);
-	return system(command);
+	return 0;
 }
 
 static void

@@ -18,6 +18,7 @@
 struct world {
 	struct endpoints endpoints;
 	uint64_t renders;
+	struct limits limits;
 	struct layout *layout;
 	struct query query;
 	struct request request;
@@ -31,7 +32,7 @@ setup(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 
 	assert_non_null(w);
-	endpoints_init(&w->endpoints, &w->renders);
+	endpoints_init(&w->endpoints, &w->renders, &w->limits);
 	w->layout = layout_new();
 	assert_non_null(w->layout);
 	request_init(&w->request, NULL, 65536, 0, NULL);
@@ -338,6 +339,46 @@ test_interning_is_bounded(void **state)
 	assert_string_equal(resolve(w)->settings.footer_template, "client 0");
 }
 
+/* More of them than are kept, all in use: up to a bound of bytes each has its
+ * own, then a request is refused; and who goes makes room. */
+static void
+test_private_are_bounded(void **state)
+{
+	enum {
+		MANY = 1026
+	};
+	struct world *w = *state;
+	struct endpoint *all[MANY], *more;
+	char text[32];
+	int n;
+
+	for (n = 0; n < 1024; n++) {
+		(void)snprintf(text, sizeof(text), "client %d", n);
+		request(w, "push_stream_footer_template", text, NULL);
+		assert_int_equal(try_resolve(w, &all[n]), 0);
+	}
+	assert_int_equal(w->limits.hits[LIMIT_endpoints], 0);
+	assert_int_equal(w->endpoints.private.used, 0);
+	request(w, "push_stream_footer_template", "private", NULL);
+	assert_int_equal(try_resolve(w, &all[n++]), 0);
+	assert_int_equal(w->limits.hits[LIMIT_endpoints], 1);
+	assert_true(w->endpoints.private.used > 0);
+	w->endpoints.private.max = 2 * w->endpoints.private.used;
+	assert_int_equal(try_resolve(w, &all[n++]), 0);
+	assert_int_equal(w->limits.hits[LIMIT_private_endpoints], 0);
+	assert_int_equal(try_resolve(w, &more), ERR_CROWDED);
+	assert_int_equal(w->limits.hits[LIMIT_private_endpoints], 1);
+	/* What is kept is found all the same. */
+	request(w, "push_stream_footer_template", "client 7", NULL);
+	assert_ptr_equal(resolve(w), all[7]);
+	request(w, "push_stream_footer_template", "private", NULL);
+	endpoint_unref(&all[--n]);
+	assert_int_equal(try_resolve(w, &all[n++]), 0);
+	while (n > 0)
+		endpoint_unref(&all[--n]);
+	assert_int_equal(w->endpoints.private.used, 0);
+}
+
 /* A reload: who waits keeps its settings, who comes gets the new ones. */
 static void
 test_reload(void **state)
@@ -539,6 +580,7 @@ main(void)
 		TEST(test_decoding),
 		TEST(test_interning),
 		TEST(test_interning_is_bounded),
+		TEST(test_private_are_bounded),
 		TEST(test_reload),
 		TEST(test_wrong_parameters),
 		TEST(test_builtin),

@@ -12,6 +12,7 @@
 
 #include "api/format.h"
 #include "base/msg.h"
+#include "base/utf8.h"
 
 #define S(text) ((struct slice){ text, sizeof(text) - 1 })
 #define TIME 1763800000
@@ -30,13 +31,14 @@ static const struct template_values message = {
 static struct formats formats;
 static struct settings s;
 static uint64_t renders;
+static struct limits limits;
 
 static int
 setup(void **state)
 {
 	(void)state;
 	renders = 0;
-	formats_init(&formats, &renders);
+	formats_init(&formats, &renders, &limits);
 	return settings_init(&s);
 }
 
@@ -326,6 +328,27 @@ test_websocket(void **state)
 	format_unref(&f);
 }
 
+/* A browser would drop a WebSocket for a byte of a name that is no text. */
+static void
+test_websocket_names(void **state)
+{
+	struct template_values v = message;
+	struct format *f;
+
+	(void)state;
+	set("push_stream_message_template",
+	    "~channel~|~event-id~|~event-type~");
+	f = format(FRAMING_WEBSOCKET);
+	v.channel = S("a\xff\xc3");
+	v.event_id = S("\xc3\xa4");
+	v.event_type = S("\xed\xa0\x80");
+	assert_message(f, &v,
+	    S("\x81\x14"
+	      "a" UTF8_REPLACEMENT UTF8_REPLACEMENT
+	      "|\xc3\xa4|" UTF8_REPLACEMENT UTF8_REPLACEMENT UTF8_REPLACEMENT));
+	format_unref(&f);
+}
+
 /* Locations that look alike share, whatever else differs; what looks
  * different in anything does not. */
 static void
@@ -457,6 +480,40 @@ test_forgotten(void **state)
 	payload_unref(&q);
 }
 
+/* Too many looks of a large message: they are made again, but not kept. */
+static void
+test_renderings_are_bounded(void **state)
+{
+	struct format *f = format(FRAMING_PLAIN);
+	struct format *g = format(FRAMING_WEBSOCKET);
+	struct payload *p, *q;
+	size_t frame;
+
+	(void)state;
+	p = format_message(f, &first_key, &message);
+	formats.rendered_max = p->len + 2; /* only a frame's head */
+	q = format_message(g, &first_key, &message);
+	assert_int_equal(limits.hits[LIMIT_answers_cached], 1);
+	assert_int_equal(p->refs, 1);
+	assert_int_equal(q->refs, 2);
+	payload_unref(&p);
+	p = format_message(f, &first_key, &message);
+	assert_int_equal(renders, 3);
+	assert_int_equal(limits.hits[LIMIT_answers_cached], 2);
+	frame = q->len;
+	formats.rendered_max = p->len + frame;
+	payload_unref(&q);
+	q = format_message(g, &first_key, &message);
+	assert_int_equal(limits.hits[LIMIT_answers_cached], 2);
+	assert_int_equal(p->refs, 2);
+	payload_unref(&p);
+	payload_unref(&q);
+	format_unref(&f);
+	assert_int_equal(formats.rendered_bytes, frame);
+	format_unref(&g);
+	assert_int_equal(formats.rendered_bytes, 0);
+}
+
 static struct format *
 bitrix(enum bx_look_kind kind, uint8_t version, bool websocket)
 {
@@ -557,9 +614,11 @@ main(void)
 		TEST(test_cursor_as_id),
 		TEST(test_lines),
 		TEST(test_websocket),
+		TEST(test_websocket_names),
 		TEST(test_interned),
 		TEST(test_rendered_once),
 		TEST(test_forgotten),
+		TEST(test_renderings_are_bounded),
 		TEST(test_bitrix),
 		TEST(test_bitrix_by_user),
 	};

@@ -723,6 +723,15 @@ test_scheme(void **state)
 	check_scheme(true, "X-Forwarded-For: 1.1.1.1\r\n", "https");
 	check_scheme(true, "X-Forwarded-Proto: http\r\n", "http");
 	check_scheme(false, "X-Forwarded-Proto: https\r\n", "https");
+	/* The client may have said something before the proxy did. */
+	check_scheme(false, "X-Forwarded-Proto: https, http\r\n", "http");
+	check_scheme(false, "X-Forwarded-Proto: http,\thttps\r\n", "https");
+	check_scheme(false,
+	    "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n", "http");
+	check_scheme(false,
+	    "X-Forwarded-Proto: http\r\nX-Forwarded-Proto: http, https\r\n",
+	    "https");
+	check_scheme(true, "X-Forwarded-Proto:\r\n", "https");
 	cidr_list_release(&proxies);
 }
 

@@ -11,12 +11,7 @@
 
 #include <cmocka.h>
 
-#include "fake_store.h"
-
-#define S(text) ((struct slice){ text, sizeof(text) - 1 })
-#define NOW_S 1000000
-#define NOW_MS UINT64_C(50000)
-#define FOR_EVER UINT64_MAX
+#include "tests/unit/hub_world.h"
 
 /* A reader and what it was told. */
 struct reader {
@@ -45,14 +40,6 @@ struct publisher {
 	const struct reader *reader;
 	int reader_calls;
 };
-
-struct world {
-	struct store *store;
-	struct hub *hub;
-	struct stats stats;
-};
-
-static struct hub_limits limits;
 
 static void on_deliver(
     void *sess, const struct delivery *d, size_t n, uint64_t position);
@@ -117,31 +104,13 @@ on_published(void *arg, int err)
 		p->reader_calls = p->reader->calls;
 }
 
-static void
-world_start(struct world *w)
-{
-	memset(&w->stats, 0, sizeof(w->stats));
-	assert_int_equal(hub_new(w->store, &w->stats, &w->hub), 0);
-	w->store->done_f = hub_store_done;
-	w->store->done_arg = w->hub;
-	hub_set_time(w->hub, w->store->now_s, NOW_MS);
-	hub_set_limits(w->hub, &limits);
-}
-
 static int
 setup(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
-
-	assert_non_null(w);
-	limits = (struct hub_limits){ .message_ttl_s = 86400,
-		.channel_inactivity_ms = 30000,
-		.replay_messages = 1000,
-		.replay_bytes = 1 << 20 };
-	w->store = fake_new();
-	w->store->now_s = NOW_S;
-	world_start(w);
-	*state = w;
+	*state = world_new(&(struct hub_limits){ .message_ttl_s = 86400,
+	    .channel_inactivity_ms = 30000,
+	    .replay_messages = 1000,
+	    .replay_bytes = 1 << 20 });
 	return 0;
 }
 
@@ -150,36 +119,14 @@ teardown(void **state)
 {
 	struct world *w = *state;
 
-	hub_free(&w->hub);
-	fake_free(&w->store);
-	free(w);
+	world_free(&w);
 	return 0;
-}
-
-static void
-kill_and_restart(struct world *w)
-{
-	fake_forget_work(w->store);
-	hub_free(&w->hub);
-	world_start(w);
-}
-
-/* The wall clock and the other one go on together. */
-static void
-at(struct world *w, uint64_t ms)
-{
-	w->store->now_s = NOW_S + (int64_t)(ms / 1000);
-	hub_set_time(w->hub, w->store->now_s, NOW_MS + ms);
 }
 
 static struct channel *
 channel(struct world *w, const char *name)
 {
-	struct channel *c;
-
-	assert_int_equal(
-	    hub_open(w->hub, (struct slice){ name, strlen(name) }, &c), 0);
-	return c;
+	return world_channel(w, (struct slice){ name, strlen(name) });
 }
 
 static int
@@ -219,8 +166,8 @@ try_join(struct world *w, struct reader *r, const char *names,
     const struct sub_position *pos, uint32_t backtrack, bool wait,
     uint64_t deadline_ms)
 {
-	struct channel *c[8];
-	uint32_t backtracks[8], n = 0;
+	struct channel *c[16];
+	uint32_t backtracks[16], n = 0;
 
 	for (; *names != '\0'; names += *names == '/') {
 		size_t len = strcspn(names, "/");
@@ -448,8 +395,8 @@ test_cap(void **state)
 {
 	struct world *w = *state;
 
-	limits.max_stored = 2;
-	hub_set_limits(w->hub, &limits);
+	w->limits.max_stored = 2;
+	world_limit(w);
 	publish(w, "a", "1", true, NULL);
 	assert_int_equal(w->store->changes.first->u.append.members[0].cap, 0);
 	publish(w, "a", "2", true, NULL);
@@ -625,8 +572,8 @@ test_slices(void **state)
 		stored(w, "a", "a");
 		stored(w, "b", "b");
 	}
-	limits.replay_messages = 2;
-	hub_set_limits(w->hub, &limits);
+	w->limits.replay_messages = 2;
+	world_limit(w);
 	for (int i = 0; i < 3; i++) {
 		join_after(w, &r, "b/a", after);
 		fake_settle(w->store);
@@ -651,8 +598,8 @@ test_slice_of_bytes(void **state)
 
 	stored(w, "a", "12345678");
 	stored(w, "a", "x");
-	limits.replay_bytes = 4;
-	hub_set_limits(w->hub, &limits);
+	w->limits.replay_bytes = 4;
+	world_limit(w);
 	join_after(w, &r, "a", 0);
 	fake_settle(w->store);
 	assert_string_equal(r.texts, "12345678");
@@ -752,6 +699,89 @@ test_live_message_while_reading(void **state)
 	assert_string_equal(r.texts, "2");
 }
 
+/* Live messages that all keep while they read have a bound.  Who waits for one
+ * is told to come again rather than that there was nothing. */
+static void
+test_backlogs_are_bounded(void **state)
+{
+	struct world *w = *state;
+	struct reader a, a2, b;
+
+	stored(w, "a", "1");
+	stored(w, "b", "2");
+	fake_collect(w->store, channel(w, "a")->number);
+	fake_collect(w->store, channel(w, "b")->number);
+	join_after(w, &a, "a", 0);
+	join_after(w, &a2, "a", 0);
+	join_after(w, &b, "b", 0);
+	w->hub->backlogs.max = sizeof(struct msg) + 1;
+	publish(w, "a", "3", false, NULL);
+	fake_transact(w->store, 1, 0);
+	fake_dispatch(w->store);
+	/* Both have the same one, which is there once. */
+	assert_int_equal(w->hub->backlogs.used, w->hub->backlogs.max);
+	assert_int_equal(w->stats.limits.hits[LIMIT_backlog], 0);
+	publish(w, "b", "4", false, NULL);
+	fake_transact(w->store, 1, 0);
+	fake_dispatch(w->store);
+	assert_int_equal(b.err, ERR_CROWDED);
+	assert_int_equal(w->stats.limits.hits[LIMIT_backlog], 1);
+	fake_settle(w->store);
+	assert_string_equal(a.texts, "3");
+	assert_string_equal(a2.texts, "3");
+	assert_int_equal(w->hub->backlogs.used, 0);
+}
+
+/* One who names many channels cannot take all the places. */
+static void
+test_places_are_left_to_few(void **state)
+{
+	struct sub_position start = { .by_position = true };
+	struct world *w = *state;
+	struct reader a, b, c;
+
+	w->limits.max_subscriptions = 12;
+	world_limit(w);
+	stored(w, "a", "1");
+	join(w, &a, "a/b/c/d");
+	assert_int_equal(
+	    try_join(w, &b, "a/b/c/d/e/f/g/h/i", &start, 0, false, FOR_EVER),
+	    ERR_CROWDED);
+	assert_int_equal(
+	    try_join(w, &c, "a/b/c/d/e/f/g/h", &start, 0, false, FOR_EVER), 0);
+	assert_int_equal(w->stats.subscriptions, 12);
+}
+
+/* Places in channels, of all readers; a poll that does not wait has its own
+ * only while it reads. */
+static void
+test_subscriptions_are_bounded(void **state)
+{
+	struct sub_position start = { .by_position = true };
+	struct world *w = *state;
+	struct reader a, b, c;
+
+	w->limits.max_subscriptions = 3;
+	world_limit(w);
+	stored(w, "a", "1");
+	join(w, &a, "a/b");
+	assert_int_equal(
+	    try_join(w, &b, "a/b", &start, 0, false, FOR_EVER), ERR_CROWDED);
+	assert_int_equal(w->stats.limits.hits[LIMIT_max_subscriptions], 1);
+	assert_int_equal(try_join(w, &b, "a", &start, 0, false, FOR_EVER), 0);
+	assert_int_equal(w->stats.subscriptions, 3);
+	assert_int_equal(
+	    try_join(w, &c, "a", &start, 0, true, FOR_EVER), ERR_CROWDED);
+	assert_int_equal(w->stats.limits.hits[LIMIT_max_subscriptions], 2);
+	fake_settle(w->store);
+	assert_string_equal(b.texts, "1");
+	assert_int_equal(w->stats.subscriptions, 2);
+	join(w, &c, "a");
+	hub_unsubscribe(w->hub, &a.sub);
+	hub_unsubscribe(w->hub, &c.sub);
+	assert_int_equal(w->stats.subscriptions, 0);
+}
+
 /* The store found something: that goes first, and the position leaves out
  * what came meanwhile. */
 static void
@@ -831,7 +861,7 @@ test_polls(void **state)
 	publish(w, "a", "3", true, NULL);
 	fake_transact(w->store, 1, 0);
 	fake_dispatch(w->store);
-	at(w, 60000);
+	world_at(w, 60000);
 	fake_settle(w->store);
 	/* "3" came after the question: the position is below it. */
 	assert_int_equal(r.empty, 1);
@@ -852,15 +882,15 @@ test_timeout(void **state)
 	join(w, &patient, "a");
 	assert_true(hub_next_ms(w->hub) <= NOW_MS + 4000);
 	for (uint64_t ms = 1000; ms < 4000; ms += 1000) {
-		at(w, ms);
+		world_at(w, ms);
 		hub_tick(w->hub);
 		fake_settle(w->store); /* the reservation follows */
 	}
 	assert_int_equal(r.calls, 0);
-	at(w, 3999);
+	world_at(w, 3999);
 	hub_tick(w->hub);
 	assert_int_equal(r.calls, 0);
-	at(w, 4000);
+	world_at(w, 4000);
 	hub_tick(w->hub);
 	assert_int_equal(r.empty, 1);
 	assert_int_equal(r.position, cursor_make(NOW_S + 4, 0));
@@ -903,7 +933,7 @@ test_positions_survive_a_kill(void **state)
 	publish(w, "a", "live only", false, NULL);
 	fake_settle(w->store);
 	position = r.position;
-	kill_and_restart(w);
+	world_restart(w);
 	assert_int_equal(channel(w, "a")->last_id, 2);
 	assert_int_equal(channel(w, "a")->stored, 1);
 	assert_int_equal(w->stats.published_messages, 2);
@@ -915,15 +945,15 @@ test_positions_survive_a_kill(void **state)
 	assert_int_equal(r.ids[0], 3);
 
 	/* The clock stood far ahead when a 304 left, and then went back. */
-	at(w, 1000);
+	world_at(w, 1000);
 	assert_int_equal(try_join(w, &r, "a", &pos, 0, true, NOW_MS + 2000), 0);
-	at(w, 100000);
+	world_at(w, 100000);
 	hub_tick(w->hub);
 	assert_int_equal(r.empty, 1);
 	assert_true(r.position <= w->store->reserved);
 	position = r.position;
 	w->store->now_s = NOW_S;
-	kill_and_restart(w);
+	world_restart(w);
 	stored(w, "a", "last");
 	join_after(w, &r, "a", position);
 	fake_settle(w->store);
@@ -942,7 +972,7 @@ test_position_from_the_future(void **state)
 	stored(w, "a", "2");
 	assert_string_equal(r.texts, "2");
 	join_after(w, &r, "a", UINT64_MAX);
-	at(w, 1000);
+	world_at(w, 1000);
 	stored(w, "a", "3");
 	assert_string_equal(r.texts, "3");
 }
@@ -997,7 +1027,7 @@ test_deadline_while_reading(void **state)
 	assert_int_equal(try_join(w, &r, "a", &pos, 0, true, NOW_MS + 10), 0);
 	assert_int_equal(
 	    try_join(w, &empty, "b", &pos, 0, true, NOW_MS + 10), 0);
-	at(w, 2000);
+	world_at(w, 2000);
 	hub_tick(w->hub);
 	hub_tick(w->hub);
 	assert_int_equal(r.calls + empty.calls, 0);
@@ -1016,7 +1046,7 @@ test_reserves_for_readers_only(void **state)
 	struct world *w = *state;
 	struct reader r;
 
-	at(w, 100000);
+	world_at(w, 100000);
 	hub_tick(w->hub);
 	assert_int_equal(w->store->n_changes, 0);
 	join(w, &r, "a");
@@ -1075,10 +1105,38 @@ test_delete(void **state)
 	assert_int_equal(channel(w, "b")->subscribers, 0);
 	assert_int_equal(w->stats.stored_messages, 1);
 	assert_int_equal(w->stats.channels, 2);
-	kill_and_restart(w);
+	world_restart(w);
 	join_after(w, &new_reader, "a", 0);
 	fake_settle(w->store);
 	assert_string_equal(new_reader.texts, "new");
+}
+
+/* What is deleted and not gone is in no limit of channels, and has one of its
+ * own: no more than there may be others. */
+static void
+test_deletions_are_bounded(void **state)
+{
+	struct world *w = *state;
+	struct publisher p[3] = { { .calls = 0 } };
+	struct channel *c;
+
+	w->limits.max_channels = 2;
+	world_limit(w);
+	delete (w, "a", &p[0]);
+	delete (w, "b", &p[1]);
+	(void)channel(w, "a");
+	c = channel(w, "b");
+	p[2].wait = (struct hub_wait){ on_published, &p[2], NULL };
+	assert_int_equal(
+	    hub_delete(w->hub, &c, 1, S("gone"), &p[2].wait), ERR_BUSY);
+	assert_ptr_equal(hub_find(w->hub, S("b")), c);
+	fake_settle(w->store);
+	assert_int_equal(p[0].calls + p[1].calls, 2);
+	assert_int_equal(p[2].calls, 0);
+	delete (w, "b", &p[2]);
+	fake_settle(w->store);
+	assert_int_equal(p[2].calls, 1);
+	assert_int_equal(w->stats.channels, 1);
 }
 
 /* A publish that was on its way comes first: it is delivered, then deleted. */
@@ -1134,13 +1192,13 @@ test_delete_fails_and_the_channel_is_idle(void **state)
 
 	(void)channel(w, "a");
 	delete (w, "a", &p);
-	at(w, 31000);
+	world_at(w, 31000);
 	hub_tick(w->hub);
 	fake_transact(w->store, 1, ERR_IO);
 	fake_dispatch(w->store);
 	hub_tick(w->hub);
 	assert_non_null(hub_find(w->hub, S("a")));
-	at(w, 61000);
+	world_at(w, 61000);
 	hub_tick(w->hub);
 	assert_null(hub_find(w->hub, S("a")));
 	assert_int_equal(w->stats.channels, 0);
@@ -1205,7 +1263,7 @@ test_deleted_while_reading(void **state)
 	uint64_t position;
 
 	stored(w, "a", "1");
-	at(w, 5000);
+	world_at(w, 5000);
 	(void)channel(w, "b");
 	join_after(w, &r, "a/b", 0);
 	delete (w, "b", &p);
@@ -1240,11 +1298,11 @@ test_inactivity(void **state)
 	publish(w, "live", "m", false, NULL);
 	fake_settle(w->store);
 	publish(w, "sent", "m", false, NULL);
-	at(w, 29999);
+	world_at(w, 29999);
 	hub_tick(w->hub);
 	assert_true(lives(w, "idle"));
 	assert_true(hub_next_ms(w->hub) <= NOW_MS + 30999);
-	at(w, 30000);
+	world_at(w, 30000);
 	hub_tick(w->hub);
 	assert_false(lives(w, "idle"));
 	assert_false(lives(w, "live"));
@@ -1297,7 +1355,7 @@ test_presence(void **state)
 	hub_seen(w->hub, channel(w, "short"), NOW_MS + 20000);
 	(void)channel(w, "idle");
 	for (uint64_t ms = 0; ms < 100000; ms += 10000) {
-		at(w, ms);
+		world_at(w, ms);
 		(void)channel(w, ms % 20000 == 0 ? "even" : "odd");
 		hub_tick(w->hub);
 		check_idle_order(w);
@@ -1312,12 +1370,12 @@ test_presence(void **state)
 	}
 	assert_int_equal(p.calls, 1);
 	assert_null(hub_find(w->hub, S("deleted")));
-	at(w, 99999);
+	world_at(w, 99999);
 	hub_tick(w->hub);
 	assert_true(lives(w, "seen"));
-	at(w, 100000);
+	world_at(w, 100000);
 	assert_false(hub_present(w->hub, seen));
-	at(w, 130000); /* its time after that is over as well */
+	world_at(w, 130000); /* its time after that is over as well */
 	hub_tick(w->hub);
 	assert_false(lives(w, "seen"));
 	assert_int_equal(w->stats.channels, 0);
@@ -1332,16 +1390,16 @@ test_activity(void **state)
 
 	(void)channel(w, "a");
 	(void)channel(w, "b");
-	at(w, 20000);
+	world_at(w, 20000);
 	publish(w, "a", "m", false, NULL);
 	fake_settle(w->store);
 	join(w, &r, "b");
-	at(w, 49999);
+	world_at(w, 49999);
 	hub_unsubscribe(w->hub, &r.sub);
 	hub_tick(w->hub);
 	assert_true(lives(w, "a"));
 	assert_true(lives(w, "b"));
-	at(w, 50000);
+	world_at(w, 50000);
 	hub_tick(w->hub);
 	assert_false(lives(w, "a"));
 	assert_false(lives(w, "b"));
@@ -1356,14 +1414,14 @@ test_restart_is_no_inactivity(void **state)
 
 	publish(w, "a", "m", false, NULL);
 	fake_settle(w->store);
-	kill_and_restart(w);
+	world_restart(w);
 	hub_tick(w->hub);
 	assert_true(lives(w, "a"));
 	assert_int_equal(channel(w, "a")->last_id, 1);
-	at(w, 29999);
+	world_at(w, 29999);
 	hub_tick(w->hub);
 	assert_true(lives(w, "a"));
-	at(w, 30000);
+	world_at(w, 30000);
 	hub_tick(w->hub);
 	assert_false(lives(w, "a"));
 }
@@ -1381,10 +1439,10 @@ test_limits(void **state)
 {
 	struct world *w = *state;
 
-	limits.max_channels = 2;
-	limits.max_wildcard_channels = 1;
-	limits.wildcard_prefix = S("w_");
-	hub_set_limits(w->hub, &limits);
+	w->limits.max_channels = 2;
+	w->limits.max_wildcard_channels = 1;
+	w->limits.wildcard_prefix = S("w_");
+	world_limit(w);
 	assert_int_equal(try_open(w, "a"), 0);
 	assert_int_equal(try_open(w, ""), 0); /* the empty id is an id */
 	assert_int_equal(try_open(w, "c"), ERR_LIMIT);
@@ -1407,11 +1465,11 @@ test_wildcards_after_a_restart(void **state)
 {
 	struct world *w = *state;
 
-	limits.wildcard_prefix = S("w_");
-	hub_set_limits(w->hub, &limits);
+	w->limits.wildcard_prefix = S("w_");
+	world_limit(w);
 	stored(w, "w_1", "m");
 	stored(w, "a", "m");
-	kill_and_restart(w);
+	world_restart(w);
 	assert_int_equal(w->stats.channels, 1);
 	assert_int_equal(w->stats.wildcard_channels, 1);
 	assert_true(channel(w, "w_1")->wildcard);
@@ -1475,7 +1533,7 @@ test_many_timeouts(void **state)
 	for (size_t i = 0; i < COUNT_OF(r); i++)
 		assert_int_equal(
 		    try_join(w, &r[i], "a", &pos, 0, true, NOW_MS + 10), 0);
-	at(w, 10);
+	world_at(w, 10);
 	do {
 		assert_true(hub_next_ms(w->hub) <= NOW_MS + 10);
 		hub_tick(w->hub);
@@ -1505,7 +1563,7 @@ test_free_with_work_in_hand(void **state)
 	join_after(w, &r[2], "a", 0);
 	publish(w, "a", "3", true, &p);
 	delete (w, "b", &p);
-	kill_and_restart(w);
+	world_restart(w);
 	assert_int_equal(r[1].calls + r[2].calls, 0);
 	assert_int_equal(p.calls, 1);
 	join_after(w, &r[1], "a", 0);
@@ -1540,6 +1598,8 @@ main(void)
 		TEST(test_event_ids),
 		TEST(test_event_id_is_copied),
 		TEST(test_live_message_while_reading),
+		TEST(test_backlogs_are_bounded),
+		TEST(test_subscriptions_are_bounded),
 		TEST(test_replay_before_live),
 		TEST(test_read_fails),
 		TEST(test_leave_while_reading),
@@ -1553,6 +1613,7 @@ main(void)
 		TEST(test_deadline_while_reading),
 		TEST(test_reserves_for_readers_only),
 		TEST(test_delete),
+		TEST(test_deletions_are_bounded),
 		TEST(test_delete_behind_a_publish),
 		TEST(test_delete_fails),
 		TEST(test_delete_fails_and_the_channel_is_idle),
@@ -1564,6 +1625,7 @@ main(void)
 		TEST(test_activity),
 		TEST(test_restart_is_no_inactivity),
 		TEST(test_limits),
+		TEST(test_places_are_left_to_few),
 		TEST(test_wildcards_after_a_restart),
 		TEST(test_drain),
 		TEST(test_many_timeouts),

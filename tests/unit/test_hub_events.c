@@ -13,22 +13,14 @@
 
 #include <cmocka.h>
 
-#include "fake_store.h"
+#include "tests/unit/hub_world.h"
 
-#define S(text) ((struct slice){ text, sizeof(text) - 1 })
-#define NOW_S 1000000
-#define NOW_MS UINT64_C(50000)
-
-struct world {
-	struct store *store;
-	struct hub *hub;
-	struct stats stats;
-	struct hub_limits limits;
-	struct sub *listener;
+static struct {
+	struct sub *sub;
 	char heard[256];
 	char text[128]; /* of the last event */
 	uint64_t last_id;
-};
+} listener;
 
 static void
 on_event(void *sess, const struct delivery *d, size_t n, uint64_t position)
@@ -38,25 +30,26 @@ on_event(void *sess, const struct delivery *d, size_t n, uint64_t position)
 		char mark;
 	} types[] = { { "channel_created", '+' }, { "channel_destroyed", '-' },
 		{ "client_subscribed", '>' }, { "client_unsubscribed", '<' } };
-	struct world *w = sess;
 
+	(void)sess;
 	assert_int_equal(n, 1);
 	assert_int_equal(position, d->cursor);
-	(void)snprintf(w->text, sizeof(w->text), "%.*s", (int)d->msg->text_len,
-	    msg_text(d->msg).ptr);
-	w->last_id = d->id;
+	(void)snprintf(listener.text, sizeof(listener.text), "%.*s",
+	    (int)d->msg->text_len, msg_text(d->msg).ptr);
+	listener.last_id = d->id;
 	for (size_t i = 0; i < COUNT_OF(types); i++) {
 		char head[64];
-		size_t len, at = strlen(w->heard);
+		size_t len, at = strlen(listener.heard);
 
 		if (!slice_is(msg_event_type(d->msg), types[i].type))
 			continue;
 		len = (size_t)snprintf(head, sizeof(head),
 		    "{\"type\": \"%s\", \"channel\": \"", types[i].type);
-		assert_int_equal(strncmp(w->text, head, len), 0);
-		(void)snprintf(w->heard + at, sizeof(w->heard) - at, "%c%.*s",
-		    types[i].mark, (int)(strlen(w->text) - len - 2),
-		    w->text + len);
+		assert_int_equal(strncmp(listener.text, head, len), 0);
+		(void)snprintf(listener.heard + at, sizeof(listener.heard) - at,
+		    "%c%.*s", types[i].mark,
+		    (int)(strlen(listener.text) - len - 2),
+		    listener.text + len);
 		return;
 	}
 	fail_msg("an event of an unknown type");
@@ -99,11 +92,7 @@ static const struct sub_ops reader_ops = { .name = "reader",
 static struct channel *
 channel(struct world *w, const char *name)
 {
-	struct channel *c;
-
-	assert_int_equal(
-	    hub_open(w->hub, (struct slice){ name, strlen(name) }, &c), 0);
-	return c;
+	return world_channel(w, (struct slice){ name, strlen(name) });
 }
 
 static int
@@ -117,7 +106,7 @@ subscribe(struct world *w, struct channel *const *c, uint32_t n,
 		.backtracks = backtracks,
 		.n = n,
 		.kind = kind,
-		.deadline_ms = UINT64_MAX,
+		.deadline_ms = FOR_EVER,
 		.ops = ops,
 		.sess = w },
 	    out);
@@ -129,45 +118,28 @@ listen(struct world *w)
 	struct channel *c = hub_find(w->hub, w->limits.events_channel);
 
 	assert_int_equal(
-	    subscribe(w, &c, 1, SUB_STREAM, &listener_ops, &w->listener), 0);
-	w->heard[0] = '\0';
-}
-
-static void
-world_start(struct world *w)
-{
-	memset(&w->stats, 0, sizeof(w->stats));
-	assert_int_equal(hub_new(w->store, &w->stats, &w->hub), 0);
-	w->store->done_f = hub_store_done;
-	w->store->done_arg = w->hub;
-	hub_set_time(w->hub, w->store->now_s, NOW_MS);
-	hub_set_limits(w->hub, &w->limits);
-	listen(w);
+	    subscribe(w, &c, 1, SUB_STREAM, &listener_ops, &listener.sub), 0);
+	listener.heard[0] = '\0';
 }
 
 static void
 restart(struct world *w)
 {
-	fake_forget_work(w->store);
-	hub_free(&w->hub);
-	world_start(w);
+	world_restart(w);
+	listen(w);
 }
 
 static int
 setup(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
+	struct world *w = world_new(&(struct hub_limits){ .message_ttl_s = 60,
+	    .channel_inactivity_ms = 30000,
+	    .max_channels = 3,
+	    .events_channel = S("ev"),
+	    .replay_messages = 100,
+	    .replay_bytes = 1 << 20 });
 
-	assert_non_null(w);
-	w->limits = (struct hub_limits){ .message_ttl_s = 60,
-		.channel_inactivity_ms = 30000,
-		.max_channels = 3,
-		.events_channel = S("ev"),
-		.replay_messages = 100,
-		.replay_bytes = 1 << 20 };
-	w->store = fake_new();
-	w->store->now_s = NOW_S;
-	world_start(w);
+	listen(w);
 	*state = w;
 	return 0;
 }
@@ -177,17 +149,14 @@ teardown(void **state)
 {
 	struct world *w = *state;
 
-	hub_free(&w->hub);
-	fake_free(&w->store);
-	free(w);
+	world_free(&w);
 	return 0;
 }
 
 static void
 at(struct world *w, uint64_t ms)
 {
-	w->store->now_s = NOW_S + (int64_t)(ms / 1000);
-	hub_set_time(w->hub, w->store->now_s, NOW_MS + ms);
+	world_at(w, ms);
 	hub_tick(w->hub);
 }
 
@@ -217,8 +186,8 @@ static void
 expect(struct world *w, const char *events)
 {
 	fake_settle(w->store);
-	assert_string_equal(w->heard, events);
-	w->heard[0] = '\0';
+	assert_string_equal(listener.heard, events);
+	listener.heard[0] = '\0';
 }
 
 /* --- the channel ------------------------------------------------------- */
@@ -235,7 +204,7 @@ test_exists(void **state)
 	assert_false(hub_is_events(w->hub, NULL));
 	assert_int_equal(w->stats.channels, 2);
 	expect(w, "+a");
-	hub_unsubscribe(w->hub, &w->listener);
+	hub_unsubscribe(w->hub, &listener.sub);
 	fake_settle(w->store);
 	assert_int_equal(channel(w, "ev")->last_id, 1);
 }
@@ -247,7 +216,7 @@ test_stays(void **state)
 {
 	struct world *w = *state;
 
-	hub_unsubscribe(w->hub, &w->listener);
+	hub_unsubscribe(w->hub, &listener.sub);
 	at(w, 100000);
 	assert_non_null(hub_find(w->hub, S("ev")));
 	delete (w, "ev");
@@ -270,7 +239,7 @@ test_limit(void **state)
 	(void)channel(w, "b");
 	assert_int_equal(hub_open(w->hub, S("c"), &c), ERR_LIMIT);
 	w->limits.events_channel = S("other");
-	hub_set_limits(w->hub, &w->limits);
+	world_limit(w);
 	assert_true(hub_is_events(w->hub, channel(w, "other")));
 	assert_int_equal(w->stats.channels, 4);
 }
@@ -285,12 +254,12 @@ test_switched_off(void **state)
 	expect(w, "+a");
 	assert_int_equal(w->stats.published_messages, 0);
 	w->limits.events_channel = S("");
-	hub_set_limits(w->hub, &w->limits);
+	world_limit(w);
 	assert_int_equal(w->stats.published_messages, 1);
 	assert_int_equal(w->stats.stored_messages, 1);
 	(void)channel(w, "b");
 	expect(w, "");
-	hub_unsubscribe(w->hub, &w->listener);
+	hub_unsubscribe(w->hub, &listener.sub);
 	fake_collect(w->store, channel(w, "ev")->number);
 	fake_dispatch(w->store);
 	assert_int_equal(w->stats.stored_messages, 0);
@@ -312,9 +281,9 @@ test_text(void **state)
 	assert_int_equal(
 	    subscribe(w, &c, 1, SUB_LONG_POLL, &reader_ops, &sub), 0);
 	expect(w, "+a>a");
-	assert_string_equal(
-	    w->text, "{\"type\": \"client_subscribed\", \"channel\": \"a\"}");
-	assert_int_equal(w->last_id, 2);
+	assert_string_equal(listener.text,
+	    "{\"type\": \"client_subscribed\", \"channel\": \"a\"}");
+	assert_int_equal(listener.last_id, 2);
 	assert_int_equal(w->store->rows[1].msg->expires, NOW_S + 60);
 	hub_unsubscribe(w->hub, &sub);
 	expect(w, "<a");
@@ -328,7 +297,7 @@ test_escapes(void **state)
 
 	(void)channel(w, "\"\\\n\x7f\xc3\xa4}");
 	fake_settle(w->store);
-	assert_string_equal(w->text,
+	assert_string_equal(listener.text,
 	    "{\"type\": \"channel_created\", \"channel\": "
 	    "\"\\\"\\\\\\u000a\x7f\xc3\xa4}\"}");
 }
@@ -420,7 +389,7 @@ test_cap(void **state)
 
 	w->limits.max_stored = 2;
 	w->limits.max_channels = 0;
-	hub_set_limits(w->hub, &w->limits);
+	world_limit(w);
 	(void)channel(w, "a");
 	(void)channel(w, "b");
 	(void)channel(w, "c");
@@ -438,14 +407,14 @@ test_restart(void **state)
 	publish(w, "a", true);
 	(void)channel(w, "b");
 	expect(w, "+a+b");
-	assert_int_equal(w->last_id, 2);
+	assert_int_equal(listener.last_id, 2);
 	restart(w);
 	assert_int_equal(w->stats.published_messages, 1);
 	assert_int_equal(w->stats.stored_messages, 1);
 	assert_int_equal(w->stats.channels, 2);
 	(void)channel(w, "c");
 	expect(w, "+c");
-	assert_int_equal(w->last_id, 3);
+	assert_int_equal(listener.last_id, 3);
 	assert_int_equal(channel(w, "ev")->stored, 3);
 }
 
@@ -463,12 +432,36 @@ test_lost(void **state)
 	fake_transact(w->store, 1, ERR_FULL);
 	fake_dispatch(w->store);
 	assert_int_equal(w->stats.events_lost, 2);
-	hub_unsubscribe(w->hub, &w->listener);
+	hub_unsubscribe(w->hub, &listener.sub);
 	listen(w);
 	publish(w, "b", true);
 	delete (w, "a");
 	expect(w, "-a");
-	assert_int_equal(w->last_id, 1);
+	assert_int_equal(listener.last_id, 1);
+	assert_int_equal(w->stats.events_lost, 2);
+}
+
+/* The store's queue is for those who publish: only so many are on their way. */
+static void
+test_too_many_on_their_way(void **state)
+{
+	enum {
+		MOST = 16384
+	};
+	struct world *w = *state;
+	char name[16];
+
+	w->hub->limits.max_channels = 0;
+	for (int i = 0; i < MOST; i++) {
+		(void)snprintf(name, sizeof(name), "n%d", i);
+		(void)channel(w, name);
+	}
+	assert_int_equal(w->stats.events_lost, 0);
+	(void)channel(w, "one more");
+	assert_int_equal(w->stats.events_lost, 1);
+	fake_transact(w->store, 1, ERR_FULL); /* and this one is lost, too */
+	fake_dispatch(w->store);
+	(void)channel(w, "and one");
 	assert_int_equal(w->stats.events_lost, 2);
 }
 
@@ -490,6 +483,7 @@ main(void)
 		TEST(test_cap),
 		TEST(test_restart),
 		TEST(test_lost),
+		TEST(test_too_many_on_their_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

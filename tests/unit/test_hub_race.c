@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#include "fake_store.h"
+#include "tests/unit/fake_store.h"
 
 #define RUNS 100000
 #define STEPS 45
@@ -65,6 +65,26 @@ struct sim {
 
 static uint64_t totals[4];	  /* messages, replays, empty, restarts */
 static uint64_t stream_totals[4]; /* messages, stalls, overruns, pings */
+
+/* Whoever joins meets nothing on its way, a publish that is not committed yet,
+ * or one that is but has not been handed back: where a message could slip
+ * through.  By kind of reader, and once more for several channels at a time. */
+enum {
+	QUIET,
+	BEFORE_COMMIT,
+	AFTER_COMMIT,
+	MEETINGS
+};
+enum {
+	JOIN_POLL,
+	JOIN_LONG_POLL,
+	JOIN_STREAM,
+	JOIN_SEVERAL,
+	JOIN_KINDS
+};
+static uint64_t joins[JOIN_KINDS][MEETINGS];
+static const char *const join_names[] = { "polls", "long polls", "streams",
+	"several channels" };
 
 #define CHECK(sim, truth) \
 	do { \
@@ -344,6 +364,18 @@ step_publish(struct sim *m)
 	}
 }
 
+static void
+count_join(const struct sim *m, const struct reader *r, bool wait)
+{
+	int kind = !wait ? JOIN_POLL : r->stream ? JOIN_STREAM : JOIN_LONG_POLL;
+	int met = QUIET;
+
+	if (m->publishes > 0)
+		met = m->store->n_done > 0 ? AFTER_COMMIT : BEFORE_COMMIT;
+	joins[kind][met]++;
+	joins[JOIN_SEVERAL][met] += r->n > 1;
+}
+
 static int
 join(struct sim *m, struct reader *r, bool wait)
 {
@@ -370,6 +402,7 @@ join(struct sim *m, struct reader *r, bool wait)
 	if (!r->has_position)
 		r->start = m->hub->committed;
 	r->asked = r->has_position ? r->position : r->start;
+	count_join(m, r, wait);
 	req.deadline_ms = pick(m, 4) == 0 ? NEVER : m->now_ms + pick(m, 3000);
 	rc = hub_subscribe(m->hub, &req, &r->sub);
 	CHECK(m, rc == 0 || (rc == HUB_NOTHING && !wait));
@@ -566,6 +599,30 @@ name_run(void **state)
 	return 0;
 }
 
+/* Every kind of reader has met every moment of a publish, and often. */
+static void
+check_meetings(void)
+{
+	uint64_t runs = last_run - first_run, met = 0;
+
+	for (int kind = 0; kind < JOIN_KINDS; kind++) {
+		const uint64_t *n = joins[kind];
+
+		print_message("# %s: %" PRIu64 " joined in quiet, %" PRIu64
+			      " before a commit, %" PRIu64 " after it\n",
+		    join_names[kind], n[QUIET], n[BEFORE_COMMIT],
+		    n[AFTER_COMMIT]);
+		for (int i = 0; i < MEETINGS; i++)
+			assert_true(runs < RUNS || n[i] > runs / 20);
+		if (kind != JOIN_SEVERAL)
+			met += n[BEFORE_COMMIT] + n[AFTER_COMMIT];
+	}
+	print_message("# %" PRIu64 " runs: %" PRIu64 " interleavings of "
+		      "subscribe against publish\n",
+	    runs, met);
+	assert_true(runs < RUNS || met >= RUNS);
+}
+
 static void
 test_no_message_is_lost_or_sent_twice(void **state)
 {
@@ -579,6 +636,7 @@ test_no_message_is_lost_or_sent_twice(void **state)
 		      " stalls, %" PRIu64 " overruns, %" PRIu64 " pings\n",
 	    stream_totals[0], stream_totals[1], stream_totals[2],
 	    stream_totals[3]);
+	check_meetings();
 }
 
 int

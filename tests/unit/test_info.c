@@ -13,7 +13,8 @@
 #include <cmocka.h>
 
 #include "api/api_priv.h"
-#include "fake_store.h"
+#include "base/utf8.h"
+#include "tests/unit/fake_store.h"
 
 static struct channel *
 channel(const char *name, size_t len, uint64_t published, uint32_t stored,
@@ -406,6 +407,38 @@ test_escaping(void **state)
 	free(c);
 }
 
+/* No id makes lines of its own, or an answer that nobody can read. */
+static void
+test_escaping_of_bytes(void **state)
+{
+	struct channel *c = channel("a\r\n\x01\x7f\xff\xc3", 7, 0, 0, 0);
+
+	(void)state;
+	assert_single(c, INFO_JSON, false,
+	    "{\"channel\": \"a\\u000d\\u000a\\u0001\x7f" UTF8_REPLACEMENT
+		UTF8_REPLACEMENT
+	    "\", \"published_messages\": 0, \"stored_messages\": 0, "
+	    "\"subscribers\": 0}\r\n");
+	assert_single(c, INFO_PLAIN, false,
+	    "channel: a\\x0d\\x0a\\x01\\x7f" UTF8_REPLACEMENT UTF8_REPLACEMENT
+	    "\r\n"
+	    "published_messages: 0\r\nstored_messages: 0\r\n"
+	    "active_subscribers: 0\r\n");
+	assert_single(c, INFO_YAML, false,
+	    "  channel: a\\x0d\\x0a\\x01\\x7f" UTF8_REPLACEMENT UTF8_REPLACEMENT
+	    "\r\n"
+	    "  published_messages: 0\r\n  stored_messages: 0\r\n"
+	    "  subscribers: 0\r\n");
+	assert_single(c, INFO_XML, false,
+	    "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n"
+	    "<channel>\r\n  <name>a\r\n" UTF8_REPLACEMENT
+	    "\x7f" UTF8_REPLACEMENT UTF8_REPLACEMENT "</name>\r\n"
+	    "  <published_messages>0</published_messages>\r\n"
+	    "  <stored_messages>0</stored_messages>\r\n"
+	    "  <subscribers>0</subscribers>\r\n</channel>\r\n\r\n");
+	free(c);
+}
+
 static void
 test_accept(void **state)
 {
@@ -735,6 +768,7 @@ main(void)
 		cmocka_unit_test(test_summary),
 		cmocka_unit_test(test_summary_of_old),
 		cmocka_unit_test(test_escaping),
+		cmocka_unit_test(test_escaping_of_bytes),
 		cmocka_unit_test(test_accept),
 		cmocka_unit_test(test_slices),
 		cmocka_unit_test(test_one_slice),

@@ -114,6 +114,45 @@ test_bombs(void **state)
 	assert_true(is_json((struct slice){ wide, sizeof(wide) }));
 }
 
+static bool
+numbers_are_json(const char *number, size_t n)
+{
+	size_t len = strlen(number), at = 1;
+	char *text = malloc(n * (len + 1) + 2);
+	bool is;
+
+	assert_non_null(text);
+	text[0] = '[';
+	for (size_t i = 0; i < n; i++, at += len + 1) {
+		memcpy(text + at, number, len);
+		text[at + len] = ',';
+	}
+	text[at - 1] = ']';
+	is = is_json((struct slice){ text, at });
+	free(text);
+	return is;
+}
+
+/* Values are what costs time: so many in a text, in a large one one for three
+ * bytes.  What is refused for that is counted, what is no JSON is not. */
+static void
+test_pieces(void **state)
+{
+	static struct limits limits;
+
+	(void)state;
+	json_count_in(&limits);
+	assert_true(numbers_are_json("0", 349900));
+	assert_true(numbers_are_json("123", 400000));
+	assert_false(is_json((struct slice){ "[,]", 3 }));
+	assert_int_equal(limits.hits[LIMIT_json], 0);
+	assert_false(numbers_are_json("0", 350001));
+	assert_int_equal(limits.hits[LIMIT_json], 1);
+	assert_false(numbers_are_json("0", 600000));
+	assert_int_equal(limits.hits[LIMIT_json], 2);
+	json_count_in(NULL);
+}
+
 static void
 test_member(void **state)
 {
@@ -229,6 +268,7 @@ main(void)
 		cmocka_unit_test(test_valid),
 		cmocka_unit_test(test_invalid),
 		cmocka_unit_test(test_bombs),
+		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_member),
 		cmocka_unit_test(test_next),
 		cmocka_unit_test(test_user),

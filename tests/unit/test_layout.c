@@ -174,6 +174,48 @@ test_check(void **state)
 	assert_int_equal(layout_check(l, why), 0);
 }
 
+static bool
+admits(const struct layout *l, const char *client)
+{
+	return layout_admits(l, S("/a/b"),
+	    (struct slice){ client, client != NULL ? strlen(client) : 0 });
+}
+
+static void
+network(struct cidr_list *list, const char *text)
+{
+	assert_int_equal(cidr_list_add(list, text), 0);
+}
+
+/* Nobody gets past a list by not having an address. */
+static void
+test_admits(void **state)
+{
+	static const char *const nobody[] = { NULL, "", "unix:", "unknown",
+		"10.1.2", "10.1.2.3 ", "10.1.2.3:80" };
+	struct layout *l = *state;
+	struct location *loc = add(l, "/a");
+
+	for (size_t i = 0; i < COUNT_OF(nobody); i++)
+		assert_true(admits(l, nobody[i]));
+	network(&loc->deny, "10.1.0.0/16");
+	assert_true(admits(l, "10.2.0.1"));
+	assert_true(admits(l, "2001:db8::1"));
+	assert_false(admits(l, "10.1.2.3"));
+	assert_false(admits(l, "::ffff:10.1.2.3"));
+	for (size_t i = 0; i < COUNT_OF(nobody); i++)
+		assert_false(admits(l, nobody[i]));
+	network(&loc->allow, "10.0.0.0/8");
+	assert_true(admits(l, "10.2.0.1"));
+	assert_false(admits(l, "10.1.2.3"));
+	assert_false(admits(l, "2001:db8::1"));
+	for (size_t i = 0; i < COUNT_OF(nobody); i++)
+		assert_false(admits(l, nobody[i]));
+	/* The block with the longest prefix alone counts. */
+	(void)add(l, "/a/b");
+	assert_true(admits(l, "unix:"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -186,6 +228,7 @@ main(void)
 		TEST(test_builtin_bitrix),
 		TEST(test_set),
 		TEST(test_check),
+		TEST(test_admits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

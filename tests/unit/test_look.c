@@ -12,6 +12,7 @@
 
 #include "api/bitrix/look.h"
 #include "api/bitrix/batch.h"
+#include "api/bitrix/extra.h"
 #include "api/bitrix/json.h"
 
 #define CHANNEL "0123456789abcdef0123456789abcdef"
@@ -247,6 +248,11 @@ test_rpc_extra(void **state)
 	    SLICE(RPC("{}", OF_SITE ",\"user_params\":{}")));
 	assert_for(7, &text_4, SLICE("{}"), all, SLICE(MARKED("-", "{}")));
 
+	/* Names that are no numbers as we write them are nobody's. */
+	assert_for(7, &rpc, SLICE("{}"),
+	    SLICE("J{\"user_params\":{\"07\":1,\"x\":2,\"7 \":3,\"\":4}}"),
+	    SLICE(RPC("{}", OF_SITE)));
+
 	m = message(SLICE("{}"), all);
 	assert_true(bx_look_by_user(&rpc, m));
 	assert_false(bx_look_by_user(&text_4, m));
@@ -257,6 +263,57 @@ test_rpc_extra(void **state)
 	m = message(SLICE("{}"), NOTHING);
 	assert_false(bx_look_by_user(&rpc, m));
 	msg_unref(&m);
+}
+
+/* A part for each of many: each finds his own, whatever their order, and one
+ * message's are not another's. */
+static void
+test_many_users(void **state)
+{
+	enum {
+		USERS = 5000
+	};
+	struct buf extra, out;
+	struct msg *m, *other;
+	char want[64];
+
+	(void)state;
+	buf_init(&extra, SIZE_MAX);
+	buf_init(&out, SIZE_MAX);
+	assert_int_equal(buf_text(&extra, "J{\"user_params\":{"), 0);
+	for (unsigned i = 0; i < USERS; i++)
+		assert_int_equal(
+		    buf_printf(&extra, "%s\"%u\":{\"n\":%u}", i != 0 ? "," : "",
+			i * 7919 % USERS + 1, i),
+		    0);
+	assert_int_equal(buf_text(&extra, "}}"), 0);
+	m = message(SLICE("{}"), (struct slice){ extra.data, extra.len });
+	other = message(SLICE("{}"), SLICE("J{\"user_params\":{\"1\":[]}}"));
+	for (unsigned i = 0; i < USERS; i++) {
+		buf_clear(&out);
+		assert_int_equal(
+		    bx_look_put(&out, &rpc, m, SLICE("-"), cursor_make(TIME, 1),
+			i * 7919 % USERS + 1),
+		    0);
+		assert_int_equal(buf_append(&out, "", 1), 0);
+		(void)snprintf(
+		    want, sizeof(want), "\"user_params\":{\"n\":%u}}", i);
+		assert_non_null(strstr(out.data, want));
+		if (i % 1000 == 0)
+			assert_true(bx_look_by_user(&rpc, other));
+	}
+	buf_clear(&out);
+	assert_int_equal(bx_look_put(&out, &rpc, m, SLICE("-"),
+			     cursor_make(TIME, 1), USERS + 1),
+	    0);
+	assert_int_equal(buf_append(&out, "", 1), 0);
+	assert_null(strstr(out.data, "user_params"));
+	bx_extra_forget();
+	assert_int_equal(m->refs, 1);
+	msg_unref(&m);
+	msg_unref(&other);
+	buf_release(&extra);
+	buf_release(&out);
 }
 
 static void
@@ -326,6 +383,7 @@ main(void)
 		cmocka_unit_test(test_rpc),
 		cmocka_unit_test(test_string),
 		cmocka_unit_test(test_rpc_extra),
+		cmocka_unit_test(test_many_users),
 		cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_whole_or_not),
 	};

@@ -198,6 +198,10 @@ test_roles(void **state)
 	assert_int_equal(s.mode, MODE_WEBSOCKET);
 	assert_int_equal(set("push_stream_channels_statistics", ""), 0);
 	assert_int_equal(s.role, ROLE_STATISTICS);
+	assert_int_equal(set("push_stream_websocket", "off"), ERR_CONFIG);
+	assert_int_equal(
+	    set("push_stream_channels_statistics", "off"), ERR_CONFIG);
+	assert_int_equal(s.role, ROLE_STATISTICS);
 	assert_int_equal(set("push_stream_compat", "0.4.0"), 0);
 	assert_int_equal(s.compat, COMPAT_0_4_0);
 	assert_int_equal(set("push_stream_compat", "0.5.0"), ERR_CONFIG);
@@ -401,6 +405,36 @@ test_header_file(void **state)
 	assert_string_equal(s.header_template, "line\r\n");
 }
 
+/* Whatever is named: it is refused, and what was set before stays. */
+static void
+test_wrong_header_file(void **state)
+{
+	static char path[5000], large[65537];
+	char name[] = "/tmp/test_settings.XXXXXX";
+	int fd = mkstemp(name);
+
+	(void)state;
+	assert_true(fd >= 0);
+	memset(path, 'x', sizeof(path) - 1);
+	path[0] = '/';
+	assert_int_equal(
+	    set("push_stream_header_template_file", path), ERR_CONFIG);
+	assert_string_equal(why, "the path is too long");
+	assert_int_equal(
+	    set("push_stream_header_template_file", "/tmp"), ERR_CONFIG);
+	assert_string_equal(why, "unable to read file \"/tmp\"");
+	memset(large, 'x', sizeof(large));
+	assert_int_equal(write(fd, large, sizeof(large) - 1), 65536);
+	assert_int_equal(set("push_stream_header_template_file", name), 0);
+	assert_int_equal(write(fd, "y", 1), 1);
+	assert_int_equal(
+	    set("push_stream_header_template_file", name), ERR_CONFIG);
+	assert_non_null(strstr(why, "is larger than 65536 bytes"));
+	assert_int_equal(strlen(s.header_template), 65536);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(unlink(name), 0);
+}
+
 static void
 test_check(void **state)
 {
@@ -419,6 +453,10 @@ test_check(void **state)
 	assert_int_equal(
 	    set("push_stream_max_number_of_wildcard_channels", "5"), 0);
 	assert_int_equal(settings_check(&s, why), 0);
+	assert_int_equal(set("push_stream_max_channel_id_length", "65535"), 0);
+	assert_int_equal(settings_check(&s, why), 0);
+	assert_int_equal(set("push_stream_max_channel_id_length", "65536"), 0);
+	assert_int_equal(settings_check(&s, why), ERR_CONFIG);
 }
 
 /* Every row of the table is told apart from every other by its name. */
@@ -466,6 +504,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_places, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_header_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_wrong_header_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_check, setup, teardown),
 		cmocka_unit_test(test_table),
 	};

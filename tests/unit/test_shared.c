@@ -14,18 +14,7 @@
 
 #include <cmocka.h>
 
-#include "fake_store.h"
-
-#define NOW_S 1000000
-#define NOW_MS UINT64_C(50000)
-#define FOR_EVER UINT64_MAX
-
-struct world {
-	struct store *store;
-	struct hub *hub;
-	struct stats stats;
-	struct hub_limits limits;
-};
+#include "tests/unit/hub_world.h"
 
 struct reader {
 	struct world *world;
@@ -120,21 +109,10 @@ static const struct sub_ops ops = {
 static int
 setup(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
-
-	assert_non_null(w);
-	w->limits = (struct hub_limits){ .message_ttl_s = 86400,
-		.channel_inactivity_ms = 30000,
-		.replay_messages = 100,
-		.replay_bytes = 1 << 20 };
-	w->store = fake_new();
-	w->store->now_s = NOW_S;
-	assert_int_equal(hub_new(w->store, &w->stats, &w->hub), 0);
-	w->store->done_f = hub_store_done;
-	w->store->done_arg = w->hub;
-	hub_set_time(w->hub, NOW_S, NOW_MS);
-	hub_set_limits(w->hub, &w->limits);
-	*state = w;
+	*state = world_new(&(struct hub_limits){ .message_ttl_s = 86400,
+	    .channel_inactivity_ms = 30000,
+	    .replay_messages = 100,
+	    .replay_bytes = 1 << 20 });
 	return 0;
 }
 
@@ -143,19 +121,14 @@ teardown(void **state)
 {
 	struct world *w = *state;
 
-	hub_free(&w->hub);
-	fake_free(&w->store);
-	free(w);
+	world_free(&w);
 	return 0;
 }
 
 static struct channel *
 channel(struct world *w, char name)
 {
-	struct channel *c;
-
-	assert_int_equal(hub_open(w->hub, (struct slice){ &name, 1 }, &c), 0);
-	return c;
+	return world_channel(w, (struct slice){ &name, 1 });
 }
 
 static void
@@ -395,7 +368,7 @@ test_replay(void **state)
 	leave(w, &stream);
 	/* Another slice goes on behind it in all channels. */
 	w->limits.replay_messages = 2;
-	hub_set_limits(w->hub, &w->limits);
+	world_limit(w);
 	join_after(w, &again, SUB_LONG_POLL, "cba", 0);
 	fake_settle(w->store);
 	assert_string_equal(again.heard, "c2 b1");

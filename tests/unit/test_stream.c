@@ -14,12 +14,7 @@
 
 #include <cmocka.h>
 
-#include "fake_store.h"
-
-#define S(text) ((struct slice){ text, sizeof(text) - 1 })
-#define NOW_S 1000000
-#define NOW_MS UINT64_C(50000)
-#define FOR_EVER UINT64_MAX
+#include "tests/unit/hub_world.h"
 
 struct stream {
 	struct sub *sub;
@@ -31,13 +26,6 @@ struct stream {
 	uint64_t position;
 	struct stream *brings; /* joins from within the next delivery */
 	struct world *world;
-};
-
-struct world {
-	struct store *store;
-	struct hub *hub;
-	struct stats stats;
-	struct hub_limits limits;
 };
 
 static void join_from_start(
@@ -132,21 +120,10 @@ static const struct sub_ops ops = {
 static int
 setup(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
-
-	assert_non_null(w);
-	w->limits = (struct hub_limits){ .message_ttl_s = 86400,
-		.channel_inactivity_ms = 30000,
-		.replay_messages = 2,
-		.replay_bytes = 1 << 20 };
-	w->store = fake_new();
-	w->store->now_s = NOW_S;
-	assert_int_equal(hub_new(w->store, &w->stats, &w->hub), 0);
-	w->store->done_f = hub_store_done;
-	w->store->done_arg = w->hub;
-	hub_set_time(w->hub, NOW_S, NOW_MS);
-	hub_set_limits(w->hub, &w->limits);
-	*state = w;
+	*state = world_new(&(struct hub_limits){ .message_ttl_s = 86400,
+	    .channel_inactivity_ms = 30000,
+	    .replay_messages = 2,
+	    .replay_bytes = 1 << 20 });
 	return 0;
 }
 
@@ -155,27 +132,21 @@ teardown(void **state)
 {
 	struct world *w = *state;
 
-	hub_free(&w->hub);
-	fake_free(&w->store);
-	free(w);
+	world_free(&w);
 	return 0;
 }
 
 static void
 at(struct world *w, uint64_t ms)
 {
-	w->store->now_s = NOW_S + (int64_t)(ms / 1000);
-	hub_set_time(w->hub, w->store->now_s, NOW_MS + ms);
+	world_at(w, ms);
 	hub_tick(w->hub);
 }
 
 static struct channel *
 channel(struct world *w, char name)
 {
-	struct channel *c;
-
-	assert_int_equal(hub_open(w->hub, (struct slice){ &name, 1 }, &c), 0);
-	return c;
+	return world_channel(w, (struct slice){ &name, 1 });
 }
 
 static void
@@ -387,7 +358,7 @@ test_by_cursor(void **state)
 	struct stream s;
 
 	w->limits.replay_messages = 3;
-	hub_set_limits(w->hub, &w->limits);
+	world_limit(w);
 	stored(w, "a1 b2 a3 b4 a5");
 	join_from_start(w, &s, "ba");
 	fake_settle(w->store);
@@ -610,6 +581,33 @@ test_overrun_by_bytes(void **state)
 	fake_settle(w->store);
 	assert_string_equal(s.heard, "1de");
 	leave(w, &s);
+}
+
+/* The bound of all: what one stream keeps, another cannot; it reads the store
+ * instead. */
+static void
+test_overrun_of_all(void **state)
+{
+	struct world *w = *state;
+	struct stream s, other;
+
+	/* Room for one, with its text and its event id. */
+	w->hub->backlogs.max = sizeof(struct msg) + 2;
+	stored(w, "a1 b2");
+	join_from_start(w, &s, "a");
+	join_from_start(w, &other, "b");
+	visible(w, 'a', "3", true);
+	assert_int_equal(w->stats.limits.hits[LIMIT_backlog], 0);
+	visible(w, 'b', "4", true);
+	visible(w, 'b', "5", true);
+	assert_int_equal(w->stats.limits.hits[LIMIT_backlog], 1);
+	fake_settle(w->store);
+	assert_string_equal(s.heard, "13");
+	assert_string_equal(other.heard, "245");
+	assert_int_equal(w->hub->backlogs.used, 0);
+	assert_int_equal(w->stats.stream_overruns, 0);
+	hub_unsubscribe(w->hub, &s.sub);
+	leave(w, &other);
 }
 
 /* All that a slice held has gone meanwhile: on it goes. */
@@ -911,8 +909,11 @@ test_delete_while_reading(void **state)
 	fake_dispatch(w->store);
 	assert_string_equal(s.heard, "[a]");
 	assert_string_equal(only.heard, "[a]!");
+	/* If it broke here, it would come back for all that it has not heard. */
+	assert_true(s.position < w->store->log[1].cursor);
 	fake_settle(w->store);
 	assert_string_equal(s.heard, "[a]245");
+	assert_int_equal(s.position, w->store->last);
 	leave(w, &s);
 }
 
@@ -980,6 +981,7 @@ main(void)
 		TEST(test_overrun),
 		TEST(test_overrun_of_unstored_messages),
 		TEST(test_overrun_by_bytes),
+		TEST(test_overrun_of_all),
 		TEST(test_empty_replay),
 		TEST(test_read_fails),
 		TEST(test_leave),

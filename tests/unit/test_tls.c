@@ -12,60 +12,40 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "auth/tls.c"
+#include "auth/tls_certs.c"
+#include "tests/unit/certs.h"
 
 #define BODY (1 << 20)
 
-static char folder[] = "/tmp/holdfast-tls-XXXXXX";
-
-static const struct {
-	const char *name, *names;
-} made[] = {
-	{ "one", "DNS:one.example,DNS:both.example" },
-	{ "two", "DNS:*.two.example,DNS:both.example" },
-	{ "cn", NULL },
+enum {
+	ONE,
+	TWO,
+	CN,
+	MADE
 };
 
-static const char *
-path_of(const char *name, const char *end)
-{
-	static char paths[2][128];
-	static unsigned next;
-	char *path = paths[next++ % 2];
+static struct cert_files files[MADE];
 
-	(void)snprintf(path, sizeof(paths[0]), "%s/%s.%s", folder, name, end);
-	return path;
-}
-
-static int
-make_cert(const char *name, const char *names)
-{
-	char command[1024];
-
-	(void)snprintf(command, sizeof(command),
-	    "cd %s && openssl req -x509 -newkey ec -pkeyopt "
-	    "ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=%s.example "
-	    "-keyout %s.key -out %s.pem %s%s 2>/dev/null && "
-	    "chmod 600 %s.key",
-	    folder, name, name, name,
-	    names != NULL ? "-addext subjectAltName=" : "",
-	    names != NULL ? names : "", name);
-	return system(command);
-}
+static const char *const names[MADE] = {
+	[ONE] = "DNS:one.example,DNS:both.example",
+	[TWO] = "DNS:*.two.example,DNS:both.example",
+};
 
 static int
 setup(void **state)
 {
+	static const char *const subjects[MADE] = { "one.example",
+		"two.example", "cn.example" };
+
 	(void)state;
-	if (mkdtemp(folder) == NULL)
-		return -1;
-	for (size_t i = 0; i < COUNT_OF(made); i++) {
-		if (make_cert(made[i].name, made[i].names) != 0)
+	for (size_t i = 0; i < MADE; i++) {
+		if (cert_files_make(
+			&files[i], CERT_EC, subjects[i], names[i]) != 0)
 			return -1;
 	}
 	return 0;
@@ -74,22 +54,27 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	char command[64];
-
 	(void)state;
-	(void)snprintf(command, sizeof(command), "rm -rf %s", folder);
-	return system(command);
+	for (size_t i = 0; i < MADE; i++)
+		cert_files_close(&files[i]);
+	return 0;
 }
 
 static int
-add(struct tls_certs *c, const char *pem, const char *key, const char **said)
+add_files(
+    struct tls_certs *c, const char *pem, const char *key, const char **said)
 {
 	static struct tls_wrong wrong;
-	int err =
-	    tls_certs_add(c, path_of(pem, "pem"), path_of(key, "key"), &wrong);
+	int err = tls_certs_add(c, pem, key, &wrong);
 
 	*said = wrong.text;
 	return err;
+}
+
+static int
+add(struct tls_certs *c, size_t pem, size_t key, const char **said)
+{
+	return add_files(c, files[pem].pem.path, files[key].key.path, said);
 }
 
 static struct tls_certs *
@@ -99,11 +84,10 @@ all_certs(void)
 	const char *said;
 
 	assert_int_equal(tls_certs_new(&c), 0);
-	for (size_t i = 0; i < COUNT_OF(made); i++) {
-		assert_int_equal(add(c, made[i].name, made[i].name, &said), 0);
+	for (size_t i = 0; i < MADE; i++) {
+		assert_int_equal(add(c, i, i, &said), 0);
 		assert_string_equal(said, "");
 	}
-	assert_int_equal(tls_certs_count(c), COUNT_OF(made));
 	return c;
 }
 
@@ -144,8 +128,8 @@ test_common_name_is_last(void **state)
 
 	(void)state;
 	assert_int_equal(tls_certs_new(&c), 0);
-	assert_int_equal(add(c, "cn", "cn", &said), 0);
-	assert_int_equal(add(c, "two", "two", &said), 0);
+	assert_int_equal(add(c, CN, CN, &said), 0);
+	assert_int_equal(add(c, TWO, TWO, &said), 0);
 	assert_int_equal(tls_certs_choose(c, "a.two.example"), 1);
 	/* "two.example" is the subject of the second only. */
 	assert_int_equal(tls_certs_choose(c, "two.example"), 0);
@@ -160,17 +144,20 @@ test_wrong_files(void **state)
 
 	(void)state;
 	assert_int_equal(tls_certs_new(&c), 0);
-	assert_int_equal(add(c, "none", "one", &said), ERR_CONFIG);
+	assert_int_equal(
+	    add_files(c, "/nowhere/x", files[ONE].key.path, &said), ERR_CONFIG);
 	assert_non_null(strstr(said, "No such file"));
-	assert_int_equal(add(c, "one", "none", &said), ERR_CONFIG);
+	assert_int_equal(
+	    add_files(c, files[ONE].pem.path, "/nowhere/x", &said), ERR_CONFIG);
 	assert_non_null(strstr(said, "No such file"));
-	assert_int_equal(add(c, "one", "two", &said), ERR_CONFIG);
+	assert_int_equal(add(c, ONE, TWO, &said), ERR_CONFIG);
 	assert_string_equal(said, "it is not the key of the certificate");
-	assert_int_equal(chmod(path_of("one", "key"), 0644), 0);
-	assert_int_equal(add(c, "one", "one", &said), 0);
+	assert_int_equal(c->n, 0);
+	assert_int_equal(fchmod(files[ONE].key.fd, 0644), 0);
+	assert_int_equal(add(c, ONE, ONE, &said), 0);
 	assert_string_equal(said, "others can read this key");
-	assert_int_equal(chmod(path_of("one", "key"), 0600), 0);
-	assert_int_equal(tls_certs_count(c), 1);
+	assert_int_equal(fchmod(files[ONE].key.fd, 0600), 0);
+	assert_int_equal(c->n, 1);
 	tls_certs_unref(&c);
 }
 
@@ -390,16 +377,131 @@ test_ticket_keys(void **state)
 	struct tls_certs *c = all_certs();
 
 	(void)state;
-	(void)SSL_CTX_get_tlsext_ticket_keys(c->ctx[0], before, TICKET_KEYS);
-	certs_refresh(c);
-	(void)SSL_CTX_get_tlsext_ticket_keys(c->ctx[0], after, TICKET_KEYS);
+	(void)SSL_CTX_get_tlsext_ticket_keys(
+	    c->list[0].ctx, before, TICKET_KEYS);
+	tls_certs_refresh(c);
+	(void)SSL_CTX_get_tlsext_ticket_keys(
+	    c->list[0].ctx, after, TICKET_KEYS);
 	assert_memory_equal(before, after, TICKET_KEYS);
 	c->keys_ms -= TICKET_KEYS_MS;
-	certs_refresh(c);
+	tls_certs_refresh(c);
 	assert_int_equal(
-	    SSL_CTX_get_tlsext_ticket_keys(c->ctx[0], after, TICKET_KEYS), 1);
+	    SSL_CTX_get_tlsext_ticket_keys(c->list[0].ctx, after, TICKET_KEYS),
+	    1);
 	assert_memory_not_equal(before, after, TICKET_KEYS);
 	tls_certs_unref(&c);
+}
+
+/* What a client gets that asks for this host and can only check signatures of
+ * this kind: the kind of its key, or EVP_PKEY_NONE when there is no handshake. */
+static int
+kind_for(struct tls_certs *c, int version, const char *host, const char *can)
+{
+	struct pair p;
+	int kind = EVP_PKEY_NONE;
+	X509 *x;
+
+	pair_open(&p, c);
+	assert_int_equal(SSL_set_max_proto_version(p.client, version), 1);
+	assert_int_equal(SSL_set1_sigalgs_list(p.client, can), 1);
+	if (host != NULL)
+		assert_int_equal(SSL_set_tlsext_host_name(p.client, host), 1);
+	for (int i = 0; i < 100 && SSL_do_handshake(p.client) != 1; i++) {
+		if (tls_handshake(p.t) == TLS_FAILED)
+			break;
+	}
+	x = SSL_get_peer_certificate(p.client);
+	if (SSL_is_init_finished(p.client) && x != NULL)
+		kind = EVP_PKEY_base_id(X509_get0_pubkey(x));
+	X509_free(x);
+	pair_close(&p);
+	return kind;
+}
+
+#define ONLY_RSA "RSA-PSS+SHA256:RSA+SHA256"
+#define ONLY_EC "ECDSA+SHA256"
+
+/* Old clients know RSA only, others like ECDSA better: with both for a host
+ * each gets his, in whatever order the files stand. */
+static void
+test_two_kinds(void **state)
+{
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+	static const char *const hosts[] = { NULL, "one.example",
+		"both.example", "nowhere.example" };
+	struct cert_files rsa;
+	struct tls_certs *c;
+	const char *said;
+
+	(void)state;
+	assert_int_equal(cert_files_make(&rsa, CERT_RSA, "x",
+			     "DNS:x.example,DNS:both.example,DNS:one.example"),
+	    0);
+	for (unsigned order = 0; order < 2; order++) {
+		assert_int_equal(tls_certs_new(&c), 0);
+		if (order == 0)
+			assert_int_equal(add(c, ONE, ONE, &said), 0);
+		assert_int_equal(
+		    add_files(c, rsa.pem.path, rsa.key.path, &said), 0);
+		if (order == 1)
+			assert_int_equal(add(c, ONE, ONE, &said), 0);
+		for (size_t v = 0; v < COUNT_OF(versions); v++) {
+			/* x.example is in one of them only, so where that one
+			 * is the first the other cannot stand for it. */
+			for (size_t i = 0; i < COUNT_OF(hosts) && order == 0;
+			     i++) {
+				assert_int_equal(kind_for(c, versions[v],
+						     hosts[i], ONLY_RSA),
+				    EVP_PKEY_RSA);
+				assert_int_equal(
+				    kind_for(c, versions[v], hosts[i], ONLY_EC),
+				    EVP_PKEY_EC);
+			}
+			assert_int_equal(
+			    kind_for(c, versions[v], "x.example", ONLY_RSA),
+			    EVP_PKEY_RSA);
+			assert_int_equal(
+			    kind_for(c, versions[v], "x.example", ONLY_EC),
+			    EVP_PKEY_NONE);
+		}
+		tls_certs_unref(&c);
+	}
+	cert_files_close(&rsa);
+}
+
+/* The names decide, not the kind: nobody gets a certificate that is for other
+ * hosts, though he could check it. */
+static void
+test_two_kinds_apart(void **state)
+{
+	struct cert_files rsa;
+	struct tls_certs *c = all_certs();
+	const char *said;
+
+	(void)state;
+	assert_int_equal(
+	    cert_files_make(&rsa, CERT_RSA, "cn.example", "DNS:*.two.example"),
+	    0);
+	assert_int_equal(add_files(c, rsa.pem.path, rsa.key.path, &said), 0);
+	assert_int_equal(kind_for(c, TLS1_3_VERSION, "a.two.example", ONLY_RSA),
+	    EVP_PKEY_NONE); /* both.example is missing */
+	assert_int_equal(kind_for(c, TLS1_3_VERSION, "cn.example", ONLY_RSA),
+	    EVP_PKEY_NONE); /* a subject beside other names is none */
+	assert_int_equal(
+	    kind_for(c, TLS1_3_VERSION, "a.two.example", ONLY_EC), EVP_PKEY_EC);
+	tls_certs_unref(&c);
+	cert_files_close(&rsa);
+	/* And where it is one, it is. */
+	assert_int_equal(
+	    cert_files_make(&rsa, CERT_RSA, "y", "DNS:cn.example"), 0);
+	c = all_certs();
+	assert_int_equal(add_files(c, rsa.pem.path, rsa.key.path, &said), 0);
+	assert_int_equal(
+	    kind_for(c, TLS1_2_VERSION, "cn.example", ONLY_RSA), EVP_PKEY_RSA);
+	assert_int_equal(
+	    kind_for(c, TLS1_2_VERSION, "cn.example", ONLY_EC), EVP_PKEY_EC);
+	tls_certs_unref(&c);
+	cert_files_close(&rsa);
 }
 
 int
@@ -415,6 +517,8 @@ main(void)
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_ticket_keys),
+		cmocka_unit_test(test_two_kinds),
+		cmocka_unit_test(test_two_kinds_apart),
 	};
 
 	if (system("openssl version >/dev/null 2>&1") != 0) {

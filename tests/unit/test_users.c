@@ -21,6 +21,7 @@ struct ear {
 };
 
 static users_tell_f hear;
+static struct limits limits;
 
 static void
 hear(void *sess, uint64_t user, bool online)
@@ -57,7 +58,7 @@ test_seats(void **state)
 	struct users u;
 
 	(void)state;
-	users_init(&u, hear);
+	users_init(&u, hear, &limits);
 	assert_int_equal(users_away_s(&u, "", 7, NOW), -1);
 	sit(&u, "", 7, &a);
 	sit(&u, "", 7, &b);
@@ -77,7 +78,7 @@ test_marks(void **state)
 	struct users u;
 
 	(void)state;
-	users_init(&u, hear);
+	users_init(&u, hear, &limits);
 	users_seen(&u, "", 7, NOW);
 	assert_int_equal(users_away_s(&u, "", 7, NOW + USERS_MARK_S - 1), 0);
 	assert_int_equal(
@@ -98,7 +99,7 @@ test_licences(void **state)
 	struct users u;
 
 	(void)state;
-	users_init(&u, hear);
+	users_init(&u, hear, &limits);
 	sit(&u, "", 1, &watcher);
 	watch(&u, 7, &watcher);
 	sit(&u, "abc", 7, &a);
@@ -118,7 +119,7 @@ test_watchers(void **state)
 	struct users u;
 
 	(void)state;
-	users_init(&u, hear);
+	users_init(&u, hear, &limits);
 	sit(&u, "", 1, &watcher);
 	watch(&u, 7, &watcher);
 	watch(&u, 7, &watcher); /* twice is once */
@@ -151,7 +152,7 @@ test_gone_watcher(void **state)
 	struct users u;
 
 	(void)state;
-	users_init(&u, hear);
+	users_init(&u, hear, &limits);
 	sit(&u, "", 1, &self);
 	watch(&u, 1, &self);
 	watch(&u, 7, &self);
@@ -170,7 +171,7 @@ test_forgotten(void **state)
 	struct users u;
 
 	(void)state;
-	users_init(&u, hear);
+	users_init(&u, hear, &limits);
 	for (size_t i = 0; i < 2; i++)
 		watch(&u, 7, &watchers[i]); /* guests may have no seat */
 	assert_int_equal(u.n, 1);
@@ -188,7 +189,7 @@ test_watches_of_one(void **state)
 	struct users u;
 
 	(void)state;
-	users_init(&u, hear);
+	users_init(&u, hear, &limits);
 	for (uint64_t n = 1; n <= USERS_WATCHES; n++)
 		watch(&u, n, &watcher);
 	assert_int_equal(
@@ -210,15 +211,17 @@ test_bound(void **state)
 	struct users u;
 
 	(void)state;
-	users_init(&u, hear);
+	users_init(&u, hear, &limits);
 	sit(&u, "", 1, &there);
 	for (uint64_t n = 2; n <= USERS_MAX; n++)
 		users_seen(&u, "", n, NOW);
 	assert_int_equal(u.n, USERS_MAX);
+	assert_int_equal(limits.hits[LIMIT_bitrix_users], 0);
 	watch(&u, 3, &watcher);
 	users_seen(&u, "", 2, NOW + 1);
 	users_seen(&u, "", USERS_MAX + 1, NOW + 1);
 	assert_int_equal(u.n, USERS_MAX);
+	assert_int_equal(limits.hits[LIMIT_bitrix_users], 1);
 	assert_int_equal(users_away_s(&u, "", 1, NOW), 0);
 	assert_int_equal(users_away_s(&u, "", 2, NOW), 0);
 	/* Whom somebody watches is not forgotten. */
@@ -230,6 +233,37 @@ test_bound(void **state)
 	assert_int_equal(users_away_s(&u, "", 3, NOW), 0);
 	assert_int_equal(users_away_s(&u, "", 5, NOW), -1);
 	users_leave(&u, &there.seat, NOW);
+	users_release(&u);
+}
+
+/* Of one connection, and of all together; who leaves makes room. */
+static void
+test_watches(void **state)
+{
+	struct person a = { 0 }, b = { 0 };
+	struct users u;
+
+	(void)state;
+	users_init(&u, hear, &limits);
+	limits.hits[LIMIT_bitrix_watches] = 0;
+	assert_int_equal(u.watches.max, USERS_ALL_WATCHES);
+	for (uint64_t n = 1; n <= USERS_WATCHES; n++)
+		watch(&u, n, &a);
+	watch(&u, 1, &a); /* twice is once */
+	assert_int_equal(limits.hits[LIMIT_bitrix_watches], 0);
+	assert_int_equal(
+	    users_watch(&u, "", USERS_WATCHES + 1, &a.seat), ERR_LIMIT);
+	assert_int_equal(limits.hits[LIMIT_bitrix_watches], 1);
+	u.watches.max = USERS_WATCHES + 1;
+	watch(&u, 1, &b);
+	assert_int_equal(users_watch(&u, "", 2, &b.seat), ERR_LIMIT);
+	assert_int_equal(limits.hits[LIMIT_bitrix_watches], 2);
+	users_unwatch(&u, "", 1, &a.seat);
+	watch(&u, 2, &b);
+	users_leave(&u, &a.seat, NOW);
+	assert_int_equal(u.watches.used, 2);
+	users_leave(&u, &b.seat, NOW);
+	assert_int_equal(u.watches.used, 0);
 	users_release(&u);
 }
 
@@ -245,6 +279,7 @@ main(void)
 		cmocka_unit_test(test_forgotten),
 		cmocka_unit_test(test_watches_of_one),
 		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_watches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
