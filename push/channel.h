@@ -35,7 +35,6 @@ struct channel {
 	uint64_t tail;		   /* of the newest kept message */
 	uint64_t mark;		   /* of the read that named it last */
 	uint64_t last_id;	   /* committed: "published_messages" */
-	uint64_t given_id;	   /* last_id and what is on its way */
 	uint32_t stored;	   /* kept messages, committed */
 	uint32_t inflight;	   /* publishes on their way */
 	uint32_t subscribers;

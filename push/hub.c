@@ -43,7 +43,7 @@ hub_load_channel(void *arg, const struct store_channel *sc)
 		l->err = ERR_NOMEM;
 		return;
 	}
-	c->last_id = c->given_id = sc->last_id;
+	c->last_id = sc->last_id;
 	c->last_cursor = sc->last_cursor;
 	/* Not known more exactly; too high only costs a read. */
 	c->tail = sc->stored != 0 ? sc->last_cursor : 0;
@@ -269,7 +269,6 @@ publish_member(
     struct hub *h, struct channel *c, bool keep, struct store_member *m)
 {
 	m->channel = c->number;
-	m->id = ++c->given_id;
 	c->inflight++;
 	if (!c->on_disk)
 		m->name = channel_name(c);
@@ -282,10 +281,9 @@ publish_member(
 static void
 publish_undo(struct hub *h, struct store_append *a)
 {
-	for (uint32_t i = a->n; i-- > 0;) {
+	for (uint32_t i = 0; i < a->n; i++) {
 		struct channel *c = map_get(&h->numbers, a->members[i].channel);
 
-		c->given_id--;
 		c->inflight--;
 	}
 }
@@ -330,10 +328,7 @@ publish_failed(struct hub *h, const struct store_append *a)
 	for (uint32_t i = 0; i < a->n; i++) {
 		struct channel *c = map_get(&h->numbers, a->members[i].channel);
 
-		/* Ids that nobody saw are given again, unless a later publish
-		 * is on its way with the next one: then there is a gap. */
-		if (--c->inflight == 0)
-			c->given_id = c->last_id;
+		c->inflight--;
 		h->stats->events_lost += c == h->events;
 		channel_released(h, c);
 	}

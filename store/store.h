@@ -64,7 +64,7 @@ enum store_kind {
  */
 struct store_member {
 	uint64_t channel;
-	uint64_t id;	   /* the message's id in the channel */
+	uint64_t id;	   /* out: one more than the channel's last */
 	uint32_t cap;	   /* != 0: if more than cap would be kept,
 					 * drop the oldest (a few hundred at a
 					 * time); a caller that knows there is

@@ -26,6 +26,7 @@ struct mem_entry {
 
 struct mem_channel {
 	uint64_t number;
+	uint64_t last_id;
 	struct slice name;    /* its own copy */
 	struct mem_entry *at; /* oldest first */
 	size_t count, room;
@@ -225,13 +226,17 @@ mem_message(
 	return 0;
 }
 
+/* kept: the message, or NULL if it is live only. */
 static void
-mem_keep(struct mem *mem, struct store_append *a, struct mem_message *kept)
+mem_add(struct mem *mem, struct store_append *a, struct mem_message *kept)
 {
 	for (uint32_t i = 0; i < a->n; i++) {
 		struct store_member *m = &a->members[i];
 		struct mem_channel *c = mem_channel(mem, m->channel);
 
+		m->id = ++c->last_id;
+		if (kept == NULL)
+			continue;
 		c->at[c->count++] =
 		    (struct mem_entry){ store_append_cursor(a, i), m->id,
 			    kept };
@@ -272,8 +277,7 @@ mem_append(void *be, struct store_append *a, int64_t now_s)
 	a->cursor =
 	    cursor_next(MAX_OF(mem->last, a->floor), (uint64_t)now_s, cursors);
 	mem->last = a->cursor + cursors - 1;
-	if (m != NULL)
-		mem_keep(mem, a, m);
+	mem_add(mem, a, m);
 	return 0;
 }
 

@@ -338,7 +338,7 @@ sq_member(struct sq *sq, struct store_append *a, uint32_t i)
 	struct change *ch = sq_change(sq, c);
 
 	m->trimmed = 0;
-	ch->last_id = m->id;
+	m->id = ++ch->last_id;
 	ch->last_cursor = cursor;
 	if (!a->keep) {
 		ch->row = true;

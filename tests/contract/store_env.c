@@ -222,7 +222,6 @@ env_pub_op(const struct pub *p)
 		struct store_member *to = &op->u.append.members[i];
 
 		to->channel = p->channel + i;
-		to->id = p->id;
 		to->cap = p->cap;
 		/* The name has to be there until the operation is done. */
 		name = names[to->channel];
@@ -241,6 +240,8 @@ env_pub(struct env *e, const struct pub *p)
 	uint64_t cursor = op->u.append.cursor;
 
 	assert_int_equal(op->err, 0);
+	if (p->id != 0)
+		assert_int_equal(op->u.append.members[0].id, p->id);
 	store_op_free(&op);
 	return cursor;
 }

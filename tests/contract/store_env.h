@@ -56,8 +56,8 @@ void env_turns(struct env *e, int n); /* let upkeep have turns */
 /* What a publish is made of; zeros are what most tests want. */
 struct pub {
 	uint64_t channel; /* the first; its name is "c<number>" */
-	uint64_t id;
-	uint32_t n; /* channels from there on; 0: one */
+	uint64_t id;	  /* of env_pub(): what it must get; 0: any */
+	uint32_t n;	  /* channels from there on; 0: one */
 	const char *text;
 	const char *event_id; /* NULL: none */
 	const char *extra;    /* likewise */

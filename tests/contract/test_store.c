@@ -22,8 +22,8 @@ test_order(void **state)
 
 	for (uint64_t i = 1; i <= 50; i++)
 		env_submit(e,
-		    env_pub_op(&(struct pub){
-			.channel = i % 3 + 1, .id = i, .text = "x" }));
+		    env_pub_op(
+			&(struct pub){ .channel = i % 3 + 1, .text = "x" }));
 	for (uint64_t i = 1; i <= 50; i++) {
 		struct store_op *op = env_wait(e);
 
@@ -35,7 +35,7 @@ test_order(void **state)
 		store_op_free(&op);
 	}
 	e->now_s++;
-	last = env_pub(e, &(struct pub){ .channel = 1, .id = 51 });
+	last = env_pub(e, &(struct pub){ .channel = 1, .id = 17 });
 	assert_int_equal(last, cursor_make(ENV_EPOCH + 1, 1));
 }
 
@@ -82,19 +82,19 @@ test_several_channels(void **state)
 {
 	struct env *e = *state;
 	uint64_t cursor = env_pub(
-	    e, &(struct pub){ .channel = 5, .n = 3, .id = 9, .text = "all" });
+	    e, &(struct pub){ .channel = 5, .n = 3, .id = 1, .text = "all" });
 
 	for (uint64_t i = 0; i < 3; i++) {
 		struct store_op *op = env_read(e, 5 + i, 0);
 
 		assert_int_equal(op->u.read.n_found, 1);
 		assert_int_equal(op->u.read.found[0].cursor, cursor + i);
-		assert_int_equal(op->u.read.found[0].id, 9);
+		assert_int_equal(op->u.read.found[0].id, 1);
 		assert_string_equal(env_texts(op), "all");
 		store_op_free(&op);
 	}
 	assert_int_equal(
-	    env_pub(e, &(struct pub){ .channel = 5, .id = 10 }), cursor + 3);
+	    env_pub(e, &(struct pub){ .channel = 5, .id = 2 }), cursor + 3);
 }
 
 static uint32_t
@@ -107,11 +107,8 @@ pub_trimmed(
 
 	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
 	op = env_run(e,
-	    env_pub_op(&(struct pub){ .channel = channel,
-		.n = n,
-		.id = id,
-		.text = text,
-		.cap = cap }));
+	    env_pub_op(&(struct pub){
+		.channel = channel, .n = n, .text = text, .cap = cap }));
 	assert_int_equal(op->err, 0);
 	trimmed = op->u.append.members[0].trimmed;
 	store_op_free(&op);
@@ -163,17 +160,17 @@ test_shared(void **state)
 	own = env_pub(e, &(struct pub){ .channel = 2, .id = 1, .text = "own" });
 	cursor = env_pub(e,
 	    &(struct pub){
-		.channel = 1, .n = 3, .id = 9, .text = "all", .shared = true });
+		.channel = 1, .n = 3, .id = 1, .text = "all", .shared = true });
 	assert_int_equal(cursor, own + 1);
 	assert_int_equal(env_pub(e,
 			     &(struct pub){ .channel = 1,
 				 .n = 3,
-				 .id = 10,
+				 .id = 2,
 				 .live = true,
 				 .shared = true }),
 	    cursor + 1);
 	assert_int_equal(
-	    env_pub(e, &(struct pub){ .channel = 3, .id = 11, .text = "last" }),
+	    env_pub(e, &(struct pub){ .channel = 3, .id = 3, .text = "last" }),
 	    cursor + 2);
 	for (int indexed = 0; indexed < 2; indexed++) {
 		for (uint64_t c = 1; c <= 3; c++) {
@@ -181,7 +178,8 @@ test_shared(void **state)
 			assert_int_equal(
 			    op->u.read.n_found, 1 + (size_t)(c == 3));
 			assert_int_equal(op->u.read.found[0].cursor, cursor);
-			assert_int_equal(op->u.read.found[0].id, 9);
+			assert_int_equal(
+			    op->u.read.found[0].id, c == 2 ? 2 : 1);
 			store_op_free(&op);
 			env_expect(e, c, cursor, c == 3 ? "last" : "");
 		}
@@ -247,7 +245,6 @@ test_shared_slices(void **state)
 		upto = env_pub(e,
 		    &(struct pub){ .channel = i % 3 + 1,
 			.n = 1 + (uint32_t)i % 4,
-			.id = i + 1,
 			.text = "text",
 			.shared = true,
 			.expires = i >= 20 && i < 40 ? ENV_EPOCH + 50 : 0 });
@@ -365,12 +362,8 @@ test_shared_cap(void **state)
 
 	for (uint64_t id = 1; id <= 3; id++)
 		(void)pub_trimmed(e, 2, 1, id, 0);
-	op = env_pub_op(&(struct pub){ .channel = 1,
-	    .n = 3,
-	    .id = 4,
-	    .text = "4",
-	    .cap = 2,
-	    .shared = true });
+	op = env_pub_op(&(struct pub){
+	    .channel = 1, .n = 3, .text = "4", .cap = 2, .shared = true });
 	op = env_run(e, op);
 	assert_int_equal(op->err, 0);
 	assert_int_equal(op->u.append.members[0].trimmed, 0);
@@ -484,7 +477,7 @@ test_empty_name(void **state)
 {
 	struct env *e = *state;
 	struct store_op *op =
-	    env_pub_op(&(struct pub){ .channel = 1, .id = 1, .text = "x" });
+	    env_pub_op(&(struct pub){ .channel = 1, .text = "x" });
 
 	op->u.append.members[0].name = (struct slice){ "", 0 };
 	op = env_run(e, op);
@@ -553,7 +546,6 @@ test_cap_in_group(void **state)
 	for (uint64_t id = 1; id <= 20; id++)
 		env_submit(e,
 		    env_pub_op(&(struct pub){ .channel = 1,
-			.id = id,
 			.text = id < 20 ? "old" : "new",
 			.cap = 2 }));
 	for (uint64_t id = 1; id <= 20; id++) {
@@ -613,9 +605,8 @@ test_expiry_many(void **state)
 
 	for (uint64_t id = 1; id <= 1000; id++)
 		env_submit(e,
-		    env_pub_op(&(struct pub){ .channel = id % 7 + 1,
-			.id = id,
-			.expires = ENV_EPOCH + 10 }));
+		    env_pub_op(&(struct pub){
+			.channel = id % 7 + 1, .expires = ENV_EPOCH + 10 }));
 	for (uint64_t id = 1; id <= 1000; id++) {
 		struct store_op *op = env_wait(e);
 
@@ -851,13 +842,13 @@ static void
 test_read_slices(void **state)
 {
 	struct env *e = *state;
-	uint64_t upto = 0, after, seen[4] = { 0 };
+	uint64_t upto = 0, after, seen[4] = { 0 }, at[60];
 	int total = 0;
 
 	for (uint64_t i = 0; i < 60; i++) {
-		upto = env_pub(e,
+		upto = at[i] = env_pub(e,
 		    &(struct pub){ .channel = i % 3 + 1,
-			.id = i + 1,
+			.id = i / 3 + 1,
 			.text = i % 10 == 9 ? "ten bytes." : "one",
 			.expires = i >= 20 && i < 40 ? ENV_EPOCH + 50 : 0 });
 		if (i == 33) {
@@ -885,13 +876,15 @@ test_read_slices(void **state)
 		assert_true(r->cut > after && r->cut <= upto);
 		for (size_t i = 0; i < r->n_found; i++) {
 			struct store_found *f = &r->found[i];
+			uint64_t i_th;
 
 			assert_true(f->want >= want);
 			want = f->want;
 			assert_true(f->cursor > seen[want]);
 			assert_true(f->cursor > after && f->cursor <= r->cut);
-			assert_int_equal((f->id - 1) % 3, want);
-			assert_true(f->id <= 20 || f->id > 40);
+			i_th = (f->id - 1) * 3 + want;
+			assert_true(i_th < 20 || (i_th >= 40 && i_th < 60));
+			assert_int_equal(f->cursor, at[i_th]);
 			seen[want] = f->cursor;
 			total++;
 		}
@@ -954,13 +947,12 @@ test_drop(void **state)
 	env_expect(e, 1, 0, "");
 	env_expect(e, 2, 0, "x");
 	/* Its number is not known any more. */
-	op = env_run(e,
-	    env_pub_op(
-		&(struct pub){ .channel = 1, .id = 4, .unnamed = true }));
+	op = env_run(
+	    e, env_pub_op(&(struct pub){ .channel = 1, .unnamed = true }));
 	assert_int_equal(op->err, ERR_NOTFOUND);
 	store_op_free(&op);
 	/* "c2" passes to a new number without a drop. */
-	op = env_pub_op(&(struct pub){ .channel = 2, .id = 1, .text = "new" });
+	op = env_pub_op(&(struct pub){ .channel = 2, .text = "new" });
 	op->u.append.members[0].channel = 9;
 	op = env_run(e, op);
 	assert_int_equal(op->err, 0);
@@ -979,12 +971,11 @@ test_drop_in_group(void **state)
 	struct env *e = *state;
 	struct store_op *op;
 
-	env_submit(e,
-	    env_pub_op(&(struct pub){ .channel = 1, .id = 1, .text = "old" }));
+	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .text = "old" }));
 	op = store_op_drop(1);
 	op->u.drop.channels[0] = 1;
 	env_submit(e, op);
-	op = env_pub_op(&(struct pub){ .channel = 1, .id = 1, .text = "new" });
+	op = env_pub_op(&(struct pub){ .channel = 1, .text = "new" });
 	op->u.append.members[0].channel = 2;
 	env_submit(e, op);
 	for (int i = 0; i < 3; i++) {
@@ -1003,13 +994,11 @@ test_refused_alone(void **state)
 	static const int errs[] = { 0, ERR_NOTFOUND, 0 };
 	struct env *e = *state;
 
-	env_submit(
-	    e, env_pub_op(&(struct pub){ .channel = 1, .id = 1, .text = "a" }));
+	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .text = "a" }));
 	env_submit(e,
 	    env_pub_op(&(struct pub){
-		.channel = 1, .id = 2, .n = 2, .text = "b", .unnamed = true }));
-	env_submit(
-	    e, env_pub_op(&(struct pub){ .channel = 1, .id = 2, .text = "c" }));
+		.channel = 1, .n = 2, .text = "b", .unnamed = true }));
+	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .text = "c" }));
 	for (int i = 0; i < 3; i++) {
 		struct store_op *op = env_wait(e);
 
@@ -1029,9 +1018,8 @@ test_read_after_write(void **state)
 	for (int i = 0; i < 20; i++) {
 		struct store_op *op = env_read_op(1);
 
-		env_submit(e,
-		    env_pub_op(&(struct pub){
-			.channel = 1, .id = (uint64_t)i + 1, .text = "x" }));
+		env_submit(
+		    e, env_pub_op(&(struct pub){ .channel = 1, .text = "x" }));
 		op->u.read.wants[0] =
 		    (struct store_want){ .channel = 1, .by_position = true };
 		env_submit(e, op);
@@ -1092,8 +1080,7 @@ test_queue_bound(void **state)
 
 	memset(text, 'x', sizeof(text) - 1);
 	for (;;) {
-		op = env_pub_op(&(struct pub){
-		    .channel = 1, .id = (uint64_t)taken + 1, .text = text });
+		op = env_pub_op(&(struct pub){ .channel = 1, .text = text });
 		if (store_submit(e->s, op) != 0)
 			break;
 		taken++;
@@ -1121,8 +1108,7 @@ test_close_finishes(void **state)
 	int n = 0;
 
 	for (uint64_t i = 1; i <= 2000; i++)
-		env_submit(
-		    e, env_pub_op(&(struct pub){ .channel = 1, .id = i }));
+		env_submit(e, env_pub_op(&(struct pub){ .channel = 1 }));
 	assert_int_equal(store_close(&e->s), 0);
 	while ((op = e->done) != NULL) {
 		e->done = op->next;
@@ -1192,7 +1178,6 @@ model_publish(struct model *m)
 		if (m->number[c] == 0)
 			m->number[c] = m->next_number++;
 		a->members[i].channel = m->number[c];
-		a->members[i].id = ++m->id[c];
 		a->members[i].cap = cap;
 		a->members[i].name = (struct slice){ names[c], 1 };
 	}
@@ -1203,6 +1188,8 @@ model_publish(struct model *m)
 	assert_true(a->cursor > m->last);
 	m->last = a->cursor + store_append_cursors(a) - 1;
 	m->published += n;
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(a->members[i].id, ++m->id[c + (int)i]);
 	for (uint32_t i = 0; a->keep && i < n; i++, c++) {
 		m->at[c][m->n[c]++] =
 		    (struct model_message){ store_append_cursor(a, i), m->id[c],

@@ -186,7 +186,7 @@ test_reopen_shared(void **state)
 	expect_shared(e, first);
 	assert_int_equal(
 	    env_pub(e,
-		&(struct pub){ .channel = 1, .n = 3, .id = 3, .shared = true }),
+		&(struct pub){ .channel = 1, .n = 3, .id = 2, .shared = true }),
 	    first + 2);
 	env_reopen(e);
 	assert_int_equal(e->state.last, first + 2);
@@ -224,7 +224,6 @@ kill_child(struct env *e, int out, uint32_t seed)
 
 			seed = seed * 1664525 + 1013904223;
 			p.channel = (seed >> 8) % KILL_CHANNELS + 1;
-			p.id = ++ids[p.channel];
 			p.live = (seed >> 20) % 7 == 0;
 			p.text = text + (seed >> 12) % (sizeof(text) - 1);
 			env_submit(e, env_pub_op(&p));
@@ -236,7 +235,7 @@ kill_child(struct env *e, int out, uint32_t seed)
 				a->members[0].id, a->cursor,
 				store_reserved(e->s), a->keep };
 
-			if (op->err != 0 ||
+			if (op->err != 0 || ack.id != ++ids[ack.channel] ||
 			    write(out, &ack, sizeof(ack)) != sizeof(ack))
 				_exit(1);
 			store_op_free(&op);
@@ -619,14 +618,11 @@ test_migration(void **state)
 /* --- disk and file at fault -------------------------------------------- */
 
 static int
-pub_err_to(struct env *e, uint64_t channel, const char *text, uint64_t id,
-    int64_t expires)
+pub_err_to(struct env *e, uint64_t channel, const char *text, int64_t expires)
 {
 	struct store_op *op = env_run(e,
-	    env_pub_op(&(struct pub){ .channel = channel,
-		.id = id,
-		.text = text,
-		.expires = expires }));
+	    env_pub_op(&(struct pub){
+		.channel = channel, .text = text, .expires = expires }));
 	int err = op->err;
 
 	store_op_free(&op);
@@ -634,9 +630,9 @@ pub_err_to(struct env *e, uint64_t channel, const char *text, uint64_t id,
 }
 
 static int
-pub_err(struct env *e, const char *text, uint64_t id, int64_t expires)
+pub_err(struct env *e, const char *text, int64_t expires)
 {
-	return pub_err_to(e, 1, text, id, expires);
+	return pub_err_to(e, 1, text, expires);
 }
 
 /* Promise: a full database refuses publishes, still answers reads, and takes
@@ -647,29 +643,29 @@ test_full(void **state)
 	static char text[4001];
 	struct env *e = *state;
 	struct store_op *op;
-	uint64_t id = 0;
+	uint64_t n = 0;
 	int err = 0;
 
 	memset(text, 'x', sizeof(text) - 1);
 	e->cfg.max_bytes = 1 << 20;
 	env_reopen(e);
-	while (err == 0 && id < 1000)
-		err = pub_err(e, text, ++id, ENV_EPOCH + 10);
+	for (; err == 0 && n < 1000; n++)
+		err = pub_err(e, text, ENV_EPOCH + 10);
 	assert_int_equal(err, ERR_FULL);
 	assert_true(log_says("full"));
-	assert_true(id > 200);
+	assert_true(n > 200);
 	op = env_read(e, 1, 0);
-	assert_int_equal(op->u.read.n_found, id - 1);
+	assert_int_equal(op->u.read.n_found, n - 1);
 	store_op_free(&op);
-	assert_int_equal(pub_err(e, text, id, ENV_EPOCH + 10), ERR_FULL);
+	assert_int_equal(pub_err(e, text, ENV_EPOCH + 10), ERR_FULL);
 	assert_int_equal(store_fatal(e->s), 0);
 	e->now_s += 10;
-	for (int i = 0; i < 50 && e->collected[1] < id - 1; i++)
+	for (int i = 0; i < 50 && e->collected[1] < n - 1; i++)
 		env_turns(e, 1);
-	assert_int_equal(e->collected[1], id - 1);
-	assert_int_equal(pub_err(e, text, id, 0), 0);
+	assert_int_equal(e->collected[1], n - 1);
+	assert_int_equal(pub_err(e, text, 0), 0);
 	env_reopen(e);
-	assert_int_equal(e->state.published, id);
+	assert_int_equal(e->state.published, n);
 	assert_int_equal(env_known(e, 1)->stored, 1);
 	env_close(e);
 	assert_whole(e->path);
@@ -919,11 +915,11 @@ test_failed_sync(void **state)
 	fault_install();
 	env_open(e);
 	before = syncs;
-	assert_int_equal(pub_err(e, "kept", 1, 0), 0);
+	assert_int_equal(pub_err(e, "kept", 0), 0);
 	assert_true(syncs > before);
 	fault_sync = SQLITE_IOERR_FSYNC;
-	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .id = 2 }));
-	env_submit(e, env_pub_op(&(struct pub){ .channel = 1, .id = 3 }));
+	env_submit(e, env_pub_op(&(struct pub){ .channel = 1 }));
+	env_submit(e, env_pub_op(&(struct pub){ .channel = 1 }));
 	for (int i = 0; i < 2; i++) {
 		op = env_wait(e);
 		assert_int_equal(op->err, ERR_FSYNC);
@@ -932,7 +928,7 @@ test_failed_sync(void **state)
 	assert_int_equal(store_fatal(e->s), ERR_FSYNC);
 	assert_true(log_says("the store stops"));
 	fault_sync = 0; /* working again is not believed */
-	assert_int_equal(pub_err(e, "late", 2, 0), ERR_FSYNC);
+	assert_int_equal(pub_err(e, "late", 0), ERR_FSYNC);
 	op = env_read_op(1);
 	op = env_run(e, op);
 	assert_int_equal(op->err, ERR_FSYNC);
@@ -958,19 +954,19 @@ test_failed_write(void **state)
 	env_close(e);
 	fault_install();
 	env_open(e);
-	assert_int_equal(pub_err(e, "one", 1, 0), 0);
+	assert_int_equal(pub_err(e, "one", 0), 0);
 	fault_write = SQLITE_IOERR_WRITE;
-	assert_int_equal(pub_err(e, "lost", 2, 0), ERR_IO);
+	assert_int_equal(pub_err(e, "lost", 0), ERR_IO);
 	fault_write = SQLITE_FULL;
-	assert_int_equal(pub_err(e, "lost", 2, 0), ERR_FULL);
-	assert_int_equal(pub_err_to(e, 2, "lost", 1, 0), ERR_FULL);
+	assert_int_equal(pub_err(e, "lost", 0), ERR_FULL);
+	assert_int_equal(pub_err_to(e, 2, "lost", 0), ERR_FULL);
 	env_expect(e, 1, 0, "one");
 	e->now_s += 5;
 	env_turns(e, 3); /* upkeep meets it too */
 	fault_write = 0;
 	assert_int_equal(store_fatal(e->s), 0);
-	assert_int_equal(pub_err(e, "two", 2, 0), 0);
-	assert_int_equal(pub_err_to(e, 2, "new", 1, 0), 0);
+	assert_int_equal(pub_err(e, "two", 0), 0);
+	assert_int_equal(pub_err_to(e, 2, "new", 0), 0);
 	env_expect(e, 1, 0, "one two");
 	env_close(e);
 	fault_remove();
@@ -996,23 +992,21 @@ test_backup(void **state)
 	char copy[128], part[160];
 	struct store_op *op;
 	bool running = true;
-	uint64_t id = 0;
 	struct stat st;
 
 	memset(text, 'x', sizeof(text) - 1);
 	(void)snprintf(copy, sizeof(copy), "%s.copy", e->path);
 	(void)snprintf(part, sizeof(part), "%s.part", copy);
-	while (id < 2000)
-		assert_int_equal(pub_err(e, text, ++id, 0), 0);
+	for (int i = 0; i < 2000; i++)
+		assert_int_equal(pub_err(e, text, 0), 0);
 	env_submit(e, store_op_backup(copy));
 	env_submit(e, store_op_backup(copy));
 	op = env_wait(e); /* the second: one at a time */
 	assert_int_equal(op->err, ERR_BUSY);
 	store_op_free(&op);
 	while (running) {
-		env_submit(e,
-		    env_pub_op(&(struct pub){
-			.channel = 2, .id = ++id, .text = text }));
+		env_submit(
+		    e, env_pub_op(&(struct pub){ .channel = 2, .text = text }));
 		op = env_wait(e);
 		assert_int_equal(op->err, 0);
 		running = op->kind != STORE_BACKUP;
@@ -1045,7 +1039,7 @@ test_backup_refused(void **state)
 	assert_int_equal(op->err, ERR_ACCESS);
 	store_op_free(&op);
 	assert_true(log_says("backup /nonexistent/folder/copy: cannot"));
-	assert_int_equal(pub_err(e, "still here", 1, 0), 0);
+	assert_int_equal(pub_err(e, "still here", 0), 0);
 }
 
 static char sqlite[] = "sqlite";

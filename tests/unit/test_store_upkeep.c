@@ -289,11 +289,12 @@ append(struct world *w, uint32_t cap)
 	for (uint32_t i = 0; i < n; i++)
 		a->members[i] = (struct store_member){
 			.channel = c + i,
-			.id = ++w->id[c + i],
 			.cap = cap,
 			.name = { names + c + i, 1 },
 		};
 	assert_int_equal(store_sqlite.append(w->be, a, w->now_s), 0);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(a->members[i].id, ++w->id[c + i]);
 	assert_true(a->cursor > w->last);
 	w->last = a->cursor + store_append_cursors(a) - 1;
 	w->published += n;
@@ -533,10 +534,9 @@ test_rollback(void **state)
 	assert_int_equal(store_sqlite.begin(w->be), 0);
 	op = store_op_append(msg_new("x", 1, NULL, NULL, w->now_s + 5), 2);
 	op->u.append.members[0] =
-	    (struct store_member){ .channel = 1, .id = 9999, .cap = 1 };
-	op->u.append.members[1] = (struct store_member){
-		.channel = 77, .id = 1, .name = { "new", 3 }
-	};
+	    (struct store_member){ .channel = 1, .cap = 1 };
+	op->u.append.members[1] =
+	    (struct store_member){ .channel = 77, .name = { "new", 3 } };
 	assert_int_equal(
 	    store_sqlite.append(w->be, &op->u.append, w->now_s), 0);
 	assert_true(op->u.append.cursor > w->last);
@@ -576,7 +576,6 @@ test_wal_bound(void **state)
 		    msg_new(body, sizeof(body), NULL, NULL, EPOCH + 60), 1);
 		op->u.append.members[0] = (struct store_member){
 			.channel = 1,
-			.id = (uint64_t)i + 1,
 			.name = { "a", 1 },
 		};
 		assert_int_equal(store_sqlite.begin(w->be), 0);
