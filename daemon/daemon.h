@@ -35,7 +35,8 @@ struct daemon {
 
 	/* loop.c */
 	struct event *store_ev, *timer_ev;
-	struct event *term_ev, *int_ev, *hup_ev, *usr1_ev;
+	struct event *signal_ev;
+	int signal_fd;
 	uint64_t timer_ms; /* when timer_ev fires; 0: not armed */
 	bool stopping;	   /* a signal asked for it */
 	bool draining;

@@ -10,6 +10,8 @@
  */
 #include <event2/event.h>
 #include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -71,11 +73,8 @@ loop_drain(struct daemon *d)
 }
 
 static void
-signal_cb(evutil_socket_t sig, short what, void *arg)
+loop_signal(struct daemon *d, uint32_t sig)
 {
-	struct daemon *d = arg;
-
-	(void)what;
 	if (sig == SIGHUP)
 		daemon_reload(d);
 	else if (sig != SIGUSR1)
@@ -84,6 +83,16 @@ signal_cb(evutil_socket_t sig, short what, void *arg)
 		log_at(LOG_ERROR,
 		    "cannot reopen the log file; the old one "
 		    "stays in use");
+}
+
+static void
+signal_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct signalfd_siginfo si;
+
+	(void)what;
+	while (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+		loop_signal(arg, si.ssi_signo);
 }
 
 static void
@@ -131,16 +140,23 @@ loop_drained(const struct daemon *d)
 	    hub_now_ms(d->hub) >= d->drain_until_ms;
 }
 
-static struct event *
-loop_signal(struct daemon *d, int sig)
+/*
+ * They come by a descriptor, and stay blocked for good: one more of them must
+ * not end us while the store closes.
+ */
+static int
+loop_signals(struct daemon *d)
 {
-	struct event *ev = evsignal_new(d->base, sig, signal_cb, d);
+	sigset_t ours;
 
-	if (ev != NULL && event_add(ev, NULL) != 0) {
-		event_free(ev);
-		ev = NULL;
-	}
-	return ev;
+	(void)sigemptyset(&ours);
+	(void)sigaddset(&ours, SIGTERM);
+	(void)sigaddset(&ours, SIGINT);
+	(void)sigaddset(&ours, SIGHUP);
+	(void)sigaddset(&ours, SIGUSR1);
+	(void)sigprocmask(SIG_BLOCK, &ours, NULL);
+	d->signal_fd = signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
+	return d->signal_fd >= 0 ? 0 : ERR_SYSTEM;
 }
 
 static int
@@ -149,47 +165,35 @@ loop_events(struct daemon *d)
 	d->store_ev = event_new(
 	    d->base, store_fd(d->store), EV_READ | EV_PERSIST, store_cb, d);
 	d->timer_ev = evtimer_new(d->base, timer_cb, d);
-	d->term_ev = loop_signal(d, SIGTERM);
-	d->int_ev = loop_signal(d, SIGINT);
-	d->hup_ev = loop_signal(d, SIGHUP);
-	d->usr1_ev = loop_signal(d, SIGUSR1);
-	if (d->store_ev == NULL || d->timer_ev == NULL || d->term_ev == NULL ||
-	    d->int_ev == NULL || d->hup_ev == NULL || d->usr1_ev == NULL ||
-	    event_add(d->store_ev, NULL) != 0)
+	d->signal_ev = event_new(
+	    d->base, d->signal_fd, EV_READ | EV_PERSIST, signal_cb, d);
+	if (d->store_ev == NULL || d->timer_ev == NULL ||
+	    d->signal_ev == NULL || event_add(d->store_ev, NULL) != 0 ||
+	    event_add(d->signal_ev, NULL) != 0)
 		return ERR_NOMEM;
 	return 0;
-}
-
-/*
- * libevent gives the signals their old meaning back, and one more of them
- * must not kill us while the store closes.
- */
-static void
-loop_signals_block(void)
-{
-	sigset_t all;
-
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_BLOCK, &all, NULL);
 }
 
 static void
 loop_events_free(struct daemon *d)
 {
-	struct event *all[] = { d->store_ev, d->timer_ev, d->term_ev, d->int_ev,
-		d->hup_ev, d->usr1_ev };
+	struct event *all[] = { d->store_ev, d->timer_ev, d->signal_ev };
 
 	for (size_t i = 0; i < COUNT_OF(all); i++) {
 		if (all[i] != NULL)
 			event_free(all[i]);
 	}
+	if (d->signal_fd >= 0)
+		(void)close(d->signal_fd);
 }
 
 int
 loop_run(struct daemon *d)
 {
-	int err = loop_events(d);
+	int err = loop_signals(d);
 
+	if (err == 0)
+		err = loop_events(d);
 	if (err != 0) {
 		log_at(LOG_ERROR, "cannot set up the event loop");
 	} else {
@@ -214,7 +218,6 @@ loop_run(struct daemon *d)
 	/* What was answered last can be kept as well. */
 	if (err == 0)
 		gateway_drain(d->gateway);
-	loop_signals_block();
 	loop_events_free(d);
 	if (err != 0)
 		log_at(LOG_ERROR, "ending: %s", err_text(err));
