@@ -109,7 +109,7 @@ request_hold(struct request *r, size_t more)
 
 	if (r->spares == NULL || now <= r->held)
 		return 0;
-	if (!quota_take(&r->spares->incoming, now - r->held))
+	if (!quota_take_of(&r->spares->incoming, now - r->held, now))
 		return ERR_CROWDED;
 	r->held = now;
 	return 0;

@@ -293,7 +293,7 @@ take_message(struct ws_reader *r, const char *from, size_t n)
 
 	if (buf_reserve(b, n) != 0)
 		return WS_CLOSE_INTERNAL; /* the bound was checked before */
-	if (r->all != NULL && !quota_take(r->all, b->cap - had)) {
+	if (r->all != NULL && !quota_take_of(r->all, b->cap - had, b->cap)) {
 		buf_release(b);
 		quota_give(r->all, had);
 		return WS_CLOSE_LATER;

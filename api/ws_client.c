@@ -72,7 +72,7 @@ busy_hold(struct ws_client *c, size_t bytes)
 		return true;
 	quota_give(all, c->busy->held);
 	c->busy->held = 0;
-	if (!quota_take(all, bytes))
+	if (!quota_take_of(all, bytes, bytes))
 		return false;
 	c->busy->held = bytes;
 	return true;

@@ -50,6 +50,22 @@ quota_take(struct quota *q, size_t n)
 	return true;
 }
 
+/*
+ * For a part of something that will be `whole` bytes.  What is large leaves
+ * an eighth to the small, or a few who begin it and go no further would keep
+ * everybody out.
+ */
+#define QUOTA_LARGE ((size_t)32 << 10)
+
+static inline bool
+quota_take_of(struct quota *q, size_t n, size_t whole)
+{
+	struct quota most = { q->used, q->max - q->max / 8 };
+
+	return (whole <= QUOTA_LARGE || quota_take(&most, n)) &&
+	    quota_take(q, n);
+}
+
 static inline void
 quota_give(struct quota *q, size_t n)
 {

@@ -323,12 +323,13 @@ conf_check(const struct conf *c, const char *path)
 	}
 	if (err == 0 &&
 	    (c->max_incoming_size <
-		    2 * (c->client_max_body_size + c->max_params_size) ||
+		    3 * (c->client_max_body_size + c->max_params_size) ||
 		c->max_outgoing_size < c->subscriber_buffer_size ||
 		c->max_subscriptions == 0)) {
-		/* Or one alone might not have room. */
+		/* Or one alone might not have room, where large ones
+		 * get no more than seven eighths. */
 		log_at(LOG_ERROR,
-		    "%s: max_incoming_size cannot be less than twice "
+		    "%s: max_incoming_size cannot be less than three times "
 		    "client_max_body_size and max_params_size together, "
 		    "max_outgoing_size not less than subscriber_buffer_size, "
 		    "and max_subscriptions not 0",
@@ -382,7 +383,7 @@ conf_widen(struct conf *c, cfg_t *cfg)
 	uint64_t one = c->client_max_body_size + c->max_params_size;
 
 	if (is_default(cfg, "max_incoming_size"))
-		c->max_incoming_size = MAX_OF(c->max_incoming_size, 2 * one);
+		c->max_incoming_size = MAX_OF(c->max_incoming_size, 3 * one);
 	if (is_default(cfg, "max_outgoing_size"))
 		c->max_outgoing_size =
 		    MAX_OF(c->max_outgoing_size, c->subscriber_buffer_size);

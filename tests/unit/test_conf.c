@@ -182,7 +182,7 @@ test_totals(void **state)
 	assert_int_equal(c->max_outgoing_size, 1 << 30);
 	conf_free(&c);
 	c = read_ok("max_params_size = 200m\n");
-	assert_int_equal(c->max_incoming_size, 402 << 20);
+	assert_int_equal(c->max_incoming_size, 603 << 20);
 	conf_free(&c);
 }
 
@@ -234,7 +234,7 @@ test_refused(void **state)
 		{ "scgi = {# \"\n\"unix:/a\"} # '\nsync = fast\n",
 		    "3: sync: " },
 		{ "max_incoming_size = 4m\nclient_max_body_size = 2m\n",
-		    " max_incoming_size cannot be less than twice" },
+		    " max_incoming_size cannot be less than three times" },
 		{ "log_level = loud\n", "1: log_level: \"loud\"" },
 		{ "socket_mode = 0999\n", "1: socket_mode: \"0999\"" },
 		{ "socket_mode = 01777\n", "1: socket_mode: \"01777\"" },

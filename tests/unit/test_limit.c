@@ -71,12 +71,29 @@ test_quota(void **state)
 	assert_true(quota_take(&q, 5));
 }
 
+/* What is large leaves an eighth to the small. */
+static void
+test_quota_of(void **state)
+{
+	struct quota q = { 0, 80 };
+
+	(void)state;
+	assert_false(quota_take_of(&q, 71, QUOTA_LARGE + 1));
+	assert_int_equal(q.used, 0);
+	assert_true(quota_take_of(&q, 70, QUOTA_LARGE + 1));
+	assert_false(quota_take_of(&q, 1, QUOTA_LARGE + 1));
+	assert_true(quota_take_of(&q, 10, QUOTA_LARGE));
+	assert_false(quota_take_of(&q, 1, QUOTA_LARGE));
+	assert_int_equal(q.used, 80);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hits),
 		cmocka_unit_test(test_quota),
+		cmocka_unit_test(test_quota_of),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
