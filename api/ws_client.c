@@ -68,6 +68,7 @@ busy_hold(struct ws_client *c, size_t bytes)
 {
 	struct quota *all = c->reader.all;
 
+	assert(c->busy != NULL);
 	if (all == NULL)
 		return true;
 	quota_give(all, c->busy->held);
@@ -134,6 +135,7 @@ client_rest(struct ws_client *c, bool rest)
 {
 	struct request *r = c->wait->request;
 
+	assert(c->busy != NULL);
 	c->busy->resting = rest;
 	r->ops->rest(r, rest);
 }
@@ -260,9 +262,12 @@ static void
 client_go_on(struct ws_client *c)
 {
 	struct ws_busy *b = c->busy;
-	struct buf kept = b->kept;
-	struct slice bytes = { kept.data, kept.len };
+	struct slice bytes;
+	struct buf kept;
 
+	assert(b != NULL && b->resting);
+	kept = b->kept;
+	bytes = (struct slice){ kept.data, kept.len };
 	if (b->kept_off != 0) {
 		bytes.ptr += b->kept_off;
 		bytes.len -= b->kept_off;
