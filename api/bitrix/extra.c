@@ -55,8 +55,7 @@ read_users(struct bx_extra *e)
 	struct slice key, value;
 	size_t at = 0;
 
-	e->users =
-	    calloc(count_members(e->user_params) + 1, sizeof(*e->users));
+	e->users = calloc(count_members(e->user_params) + 1, sizeof(*e->users));
 	e->sorted = e->users != NULL;
 	while (
 	    e->sorted && json_next_member(e->user_params, &at, &key, &value)) {
