@@ -113,7 +113,7 @@ wait_hold(const struct call *c, size_t text_len)
 	if (spares == NULL)
 		return true;
 	c->api->incoming = &spares->incoming;
-	if (quota_take(c->api->incoming, text_len))
+	if (quota_take_of(c->api->incoming, text_len, text_len))
 		return true;
 	limit_hit(&c->api->stats->limits, LIMIT_max_incoming_size);
 	return false;

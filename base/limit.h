@@ -55,7 +55,7 @@ quota_take(struct quota *q, size_t n)
  * an eighth to the small, or a few who begin it and go no further would keep
  * everybody out.
  */
-#define QUOTA_LARGE ((size_t)32 << 10)
+#define QUOTA_LARGE ((size_t)48 << 10) /* what holds a body of 32 KiB */
 
 static inline bool
 quota_take_of(struct quota *q, size_t n, size_t whole)

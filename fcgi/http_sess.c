@@ -501,7 +501,7 @@ http_sess_input(struct conn *c, struct slice in)
 	in = sess_feed(s, in);
 	if (in.len == 0 || !conn_is_open(c))
 		return;
-	if (!quota_take(&c->gw->spares.incoming, in.len)) {
+	if (!quota_take_of(&c->gw->spares.incoming, in.len, in.len)) {
 		limit_hit(&c->gw->stats->limits, LIMIT_max_incoming_size);
 		conn_close(c, CONN_CLOSE_CROWDED);
 		return;

@@ -37,7 +37,8 @@ events_count(struct hub *h, const struct channel *c, int by)
 		st->stored_messages += c->stored;
 		return;
 	}
-	/* Its last id may be ahead of its messages: see publish_failed(). */
+	/* Its last id may be ahead of its messages: older versions left gaps
+	 * where a publish failed. */
 	st->published_messages -= MIN_OF(c->last_id, st->published_messages);
 	st->stored_messages -= c->stored;
 }

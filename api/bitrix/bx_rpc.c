@@ -323,6 +323,7 @@ static int
 keep_answers(const struct rpc *r, struct bx_job *job)
 {
 	struct request_spares *spares = r->socket->request->spares;
+	size_t bytes = r->out.len + r->refusal.len;
 
 	job->answer = payload_new(r->out.data, r->out.len);
 	job->refusal = payload_new(r->refusal.data, r->refusal.len);
@@ -330,7 +331,7 @@ keep_answers(const struct rpc *r, struct bx_job *job)
 		return ERR_NOMEM;
 	if (spares == NULL)
 		return 0;
-	if (!quota_take(&spares->incoming, r->out.len + r->refusal.len)) {
+	if (!quota_take_of(&spares->incoming, bytes, bytes)) {
 		limit_hit(&r->api->stats->limits, LIMIT_max_incoming_size);
 		return ERR_CROWDED;
 	}

@@ -385,22 +385,17 @@ class Life:
         return what in self.daemon.said()
 
     def wait(self):
-        """Its status.  Whoever stops it says so again when nothing happens:
-        libevent forgets a signal that it cannot write into its pipe."""
-        for _ in range(2):
-            try:
-                return self.daemon.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.daemon.process.terminate()
-        raise Defect("it does not end")
+        """Its status; it was told to stop, once."""
+        try:
+            return self.daemon.process.wait(10)
+        except subprocess.TimeoutExpired:
+            raise Defect("it does not end") from None
 
     def ended(self, served):
         status = self.status
         if any(name in self.stack() and status in how
                for name, how in THEIRS.items()):
             return
-        if status == 1 and self.said("[err] evsig_cb"):
-            return      # libevent and its pipe for signals again
         if status < 0 or status > 1:
             raise Defect(f"it ended with {status}")
         if not self.fault.fired:

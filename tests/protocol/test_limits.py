@@ -193,8 +193,11 @@ def test_incoming(make_daemon):
                 assert answer.status == 503
                 assert answer.header("Retry-After") == "1"
                 assert c.at_end()
-            # An eighth is left to the small.
-            assert post(d, "http", b"x" * 10000) == 200
+        # An eighth is left to the small, when the large have all of theirs.
+        with begun(d, 20000), d.counts(limit_max_incoming_size=0):
+            until(lambda: d.status()["incoming_bytes"] > 170000)
+            for size in 10000, 17000:
+                assert post(d, "http", b"x" * size) == 200
         assert "limit_max_incoming_size 1: " in d.said()
         for c in a, b:
             c.send(b"x" * (BODY - 40000))
