@@ -121,7 +121,7 @@ sq_connect(struct sq *sq)
 	int code = sqlite3_open_v2(sq->path, &sq->db,
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
 		SQLITE_OPEN_PRIVATECACHE,
-	    NULL);
+	    sq_vfs());
 
 	if (sq->db == NULL)
 		return ERR_NOMEM;

@@ -186,6 +186,10 @@ struct sq {
 	struct sq_backup *backup;
 };
 
+/* store_vfs.c: the name of the VFS, made ready; NULL: there is none.  For the
+ * thread that opens the store. */
+const char *sq_vfs(void);
+
 /* store_sync.c: what the next commit, or checkpoint, waits for */
 enum sq_work {
 	SQ_GROUP,

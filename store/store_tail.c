@@ -63,6 +63,9 @@ tail_after(const struct tail *t, uint64_t cursor)
 {
 	uint32_t low = 0, high = t->count;
 
+	/* Mostly it is asked for one that is before them all: one look. */
+	if (high == 0 || tail_at(t, 0)->cursor > cursor)
+		return 0;
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
 
