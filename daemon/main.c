@@ -386,14 +386,17 @@ static int
 daemon_main(const char *conf_path)
 {
 	struct daemon d = { .conf_path = conf_path };
+	sigset_t later;
 	int err, end;
 
 	(void)umask(027);
 	(void)signal(SIGPIPE, SIG_IGN);
-	/* Until the loop takes them: a reload or a log rotation that comes
-	 * while the database opens must not end us. */
-	(void)signal(SIGHUP, SIG_IGN);
-	(void)signal(SIGUSR1, SIG_IGN);
+	/* Kept until the loop takes them: a reload or a log rotation that is
+	 * asked for while the database opens neither ends us nor is lost. */
+	(void)sigemptyset(&later);
+	(void)sigaddset(&later, SIGHUP);
+	(void)sigaddset(&later, SIGUSR1);
+	(void)sigprocmask(SIG_BLOCK, &later, NULL);
 	d.descriptors = priv_raise_descriptors();
 	notify_open(&d.notify);
 	err = conf_read(conf_path, &d.conf);

@@ -16,6 +16,8 @@
  *    (sync=full: whatever loses power);
  *  - cursors grow in the order of submission, are above `floor`, above every
  *    cursor of an earlier life and above every position that was reserved;
+ *  - the ids of a channel are 1, 2, 3, ... in the order of its appends, those
+ *    that failed left out;
  *  - a read gives each channel's kept messages after its position, oldest
  *    first, none twice, none that has expired.  A shared message that is in
  *    several of the channels wanted is given once, for the first of them.

@@ -1009,6 +1009,44 @@ test_refused_alone(void **state)
 	assert_int_equal(store_stats(e->s)->appends, 2);
 }
 
+/* Promise: what is refused for want of room takes no id, whether it came alone
+ * or with others, and there is room again when messages have expired. */
+static void
+test_full(void **state)
+{
+	static char text[4001];
+	struct env *e = *state;
+	uint64_t stored = 0, refused = 0;
+
+	memset(text, 'x', sizeof(text) - 1);
+	e->cfg.max_bytes = 1 << 20;
+	env_reopen(e);
+	while (refused < 50) {
+		for (int i = 0; i < 10; i++)
+			env_submit(e,
+			    env_pub_op(&(struct pub){ .channel = 1,
+				.text = text,
+				.expires = ENV_EPOCH + 10 }));
+		for (int i = 0; i < 10; i++) {
+			struct store_op *op = env_wait(e);
+
+			assert_true(op->err == 0 || op->err == ERR_FULL);
+			if (op->err == ERR_FULL)
+				refused++;
+			else
+				assert_int_equal(
+				    op->u.append.members[0].id, ++stored);
+			store_op_free(&op);
+		}
+		assert_true(stored + refused < 1000);
+	}
+	e->now_s += 10;
+	for (int i = 0; i < 200 && e->collected[1] < stored; i++)
+		env_turns(e, 1);
+	assert_int_equal(e->collected[1], stored);
+	(void)env_pub(e, &(struct pub){ .channel = 1, .id = stored + 1 });
+}
+
 /* Promise: a read sees every change that was queued before it. */
 static void
 test_read_after_write(void **state)
@@ -1450,6 +1488,7 @@ main(void)
 		EACH(test_drop),
 		EACH(test_drop_in_group),
 		EACH(test_refused_alone),
+		EACH(test_full),
 		EACH(test_read_after_write),
 		EACH(test_reservation),
 		EACH(test_queue_bound),

@@ -39,14 +39,14 @@ SYNCS = ["full", "full", "full", "normal", "off"]
 Place = collections.namedtuple("Place", "often op most life_s stop")
 PLACES = [
     Place(30, "walsync", 250, LIFE_S, False),  # a group commit
-    Place(15, "walwrite", 3000, LIFE_S, False),
-    Place(18, "dbwrite", 400, LIFE_S, False),  # a checkpoint
+    Place(15, "walwrite", 600, LIFE_S, False),
+    Place(18, "dbwrite", 120, LIFE_S, False),  # a checkpoint
     Place(7, "dbsync", 2, LIFE_S, False),
     Place(8, "walhead", 2, LIFE_S, False),   # the WAL begins anew
     Place(10, "any", 40, LIFE_S, False),      # a start
-    Place(5, "dbwrite", 60, 0.8, True),     # the checkpoint at the end
+    Place(5, "dbwrite", 10, 0.8, True),     # the checkpoint at the end
     Place(3, "truncate", 1, 0.8, True),
-    Place(4, "any", 2000, 0.8, True),
+    Place(4, "any", 500, 0.8, True),
 ]
 
 # What powercut.c reports: what was in the WAL at `synced` is there for sure.

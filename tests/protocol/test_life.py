@@ -3,7 +3,9 @@ with which a start is refused."""
 
 import contextlib
 import os
+import pathlib
 import random
+import re
 import select
 import signal
 import socket
@@ -141,6 +143,34 @@ def test_reopen_log(make_daemon):
     log.mkdir()
     d.process.send_signal(signal.SIGUSR1)
     wait_until(lambda: log_has(d, "cannot reopen", path=d.log_moved))
+
+
+def test_signals_while_starting(make_daemon):
+    """A reload and a log rotation that are asked for before the loop runs, here
+    while the daemon waits for somebody to read its log, neither end it nor are
+    they lost."""
+    d = make_daemon(start=False)
+    log = d.folder / "holdfast.fifo"
+    os.mkfifo(log)
+    d.conf.write_text(d.conf.read_text() + f'log_file = "{log}"\n')
+    d.spawn()
+    status = pathlib.Path(f"/proc/{d.process.pid}/status")
+    hangup = 1 << (signal.SIGHUP - 1)
+    wait_until(lambda: int(re.search(
+        r"SigBlk:\s*(\w+)", status.read_text())[1], 16) & hangup)
+    d.process.send_signal(signal.SIGHUP)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    said = bytearray()
+
+    def says(word):
+        with contextlib.suppress(BlockingIOError):
+            said.extend(os.read(reader, 65536))
+        return word in said
+
+    wait_until(lambda: says(b"reloaded"))
+    assert says(b"] ready")
+    d.stop()
+    os.close(reader)
 
 
 def test_reopen_without_a_file(make_daemon):
