@@ -206,6 +206,20 @@ def test_incoming(make_daemon):
         assert post(d, "http", b"x" * BODY) == 200
 
 
+def test_incoming_what_is_large(make_daemon):
+    """Where the large have all of theirs, 32 KiB still have room, and one
+    byte more have not."""
+    d = make_daemon(**{**SMALL, "max_incoming_size": "512k"})
+    with contextlib.ExitStack() as all:
+        for n in range(1, 7):
+            all.enter_context(begun(d, 40000))
+            until(lambda: d.status()["incoming_bytes"] >= n * BODY)
+        with d.counts(limit_max_incoming_size=0):
+            assert post(d, "http", b"x" * 32768) == 200
+        with d.counts(limit_max_incoming_size=1):
+            assert post(d, "http", b"x" * 32769) == 503
+
+
 @pytest.mark.parametrize("way", GATEWAYS)
 def test_incoming_by_gateways(make_daemon, way):
     d = make_daemon(**SMALL)
