@@ -192,6 +192,11 @@ verify_version(struct verify *v)
 		code = SQLITE_OK;
 	}
 	(void)sqlite3_finalize(st);
+	if (code == SQLITE_BUSY) {
+		log_at(LOG_ERROR, "database %s: is locked: somebody uses it",
+		    v->path);
+		return ERR_LOCKED;
+	}
 	/* A damaged head is for the other looks. */
 	if (code != SQLITE_OK || version < 1 || version == SCHEMA_VERSION)
 		return 0;
