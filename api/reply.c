@@ -42,19 +42,6 @@ reply_start(struct reply *r, struct buf *scratch, int status)
 }
 
 void
-reply_bytes(struct reply *r, const void *data, size_t len)
-{
-	if (r->err == 0)
-		r->err = buf_append(r->b, data, len);
-}
-
-void
-reply_text(struct reply *r, const char *text)
-{
-	reply_bytes(r, text, strlen(text));
-}
-
-void
 reply_number(struct reply *r, uint64_t n)
 {
 	if (r->err == 0)

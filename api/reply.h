@@ -28,10 +28,22 @@ void reply_no_cache(struct reply *r);
 void reply_body(struct reply *r);
 /* "Content-Length: 0" and the end of the head. */
 void reply_header_only(struct reply *r);
-void reply_bytes(struct reply *r, const void *data, size_t len);
-void reply_text(struct reply *r, const char *text);
 void reply_number(struct reply *r, uint64_t n);
 /* The answer, or NULL when something did not fit. */
 struct payload *reply_take(struct reply *r);
+
+/* Here, so that the length of a literal is known where it is written. */
+static inline void
+reply_bytes(struct reply *r, const void *data, size_t len)
+{
+	if (r->err == 0)
+		r->err = buf_append(r->b, data, len);
+}
+
+static inline void
+reply_text(struct reply *r, const char *text)
+{
+	reply_bytes(r, text, strlen(text));
+}
 
 #endif

@@ -35,7 +35,7 @@ buf_clear(struct buf *b)
 }
 
 static int
-buf_grow(struct buf *b, size_t more)
+buf_enlarge(struct buf *b, size_t more)
 {
 	size_t cap;
 	char *data;
@@ -55,29 +55,11 @@ buf_grow(struct buf *b, size_t more)
 }
 
 int
-buf_reserve(struct buf *b, size_t more)
+buf_grow(struct buf *b, size_t more)
 {
 	if (more > b->max || b->len > b->max - more)
 		return ERR_TOOBIG;
-	return buf_grow(b, more);
-}
-
-int
-buf_append(struct buf *b, const void *data, size_t len)
-{
-	int err;
-
-	if (len == 0)
-		return 0;
-	/* A request is made of a hundred small ones that fit. */
-	if (len > b->cap - b->len || len > b->max - b->len) {
-		err = buf_reserve(b, len);
-		if (err != 0)
-			return err;
-	}
-	memcpy(b->data + b->len, data, len);
-	b->len += len;
-	return 0;
+	return buf_enlarge(b, more);
 }
 
 int
@@ -163,7 +145,7 @@ buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 	if ((size_t)len > b->max || b->len > b->max - (size_t)len)
 		return ERR_TOOBIG;
 	if ((size_t)len >= room) {
-		err = buf_grow(b, (size_t)len + 1); /* with its NUL */
+		err = buf_enlarge(b, (size_t)len + 1); /* with its NUL */
 		if (err != 0)
 			return err;
 		(void)vsnprintf(b->data + b->len, (size_t)len + 1, fmt, ap);

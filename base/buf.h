@@ -21,8 +21,7 @@ struct buf {
 void buf_init(struct buf *b, size_t max);
 void buf_release(struct buf *b); /* frees; the bound stays */
 void buf_clear(struct buf *b);	 /* len = 0, memory kept */
-int buf_reserve(struct buf *b, size_t more) MUST_CHECK;
-int buf_append(struct buf *b, const void *data, size_t len) MUST_CHECK;
+int buf_grow(struct buf *b, size_t more) MUST_CHECK; /* buf_reserve()'s */
 int buf_text(struct buf *b, const char *text) MUST_CHECK;
 int buf_number(struct buf *b, uint64_t n) MUST_CHECK; /* in decimal */
 /* As the inside of a JSON string: quote, backslash and control characters
@@ -32,5 +31,27 @@ int buf_printf(struct buf *b, const char *fmt, ...)
     PRINTF_LIKE(2, 3) MUST_CHECK;
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap)
     PRINTF_LIKE(2, 0) MUST_CHECK;
+
+/* A request is made of a hundred small appends that fit: no call for those. */
+static inline int MUST_CHECK
+buf_reserve(struct buf *b, size_t more)
+{
+	if (more <= b->cap - b->len && b->len <= b->max &&
+	    more <= b->max - b->len)
+		return 0;
+	return buf_grow(b, more);
+}
+
+static inline int MUST_CHECK
+buf_append(struct buf *b, const void *data, size_t len)
+{
+	int err = buf_reserve(b, len);
+
+	if (err != 0 || len == 0)
+		return err;
+	memcpy(b->data + b->len, data, len);
+	b->len += len;
+	return 0;
+}
 
 #endif

@@ -147,7 +147,7 @@ rotl(uint64_t x, int n)
 	return x << n | x >> (64 - n);
 }
 
-static void
+static inline void
 sip_round(uint64_t v[4])
 {
 	v[0] += v[1];
