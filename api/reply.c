@@ -28,17 +28,16 @@ static const struct {
 void
 reply_start(struct reply *r, struct buf *scratch, int status)
 {
-	const char *line = NULL;
+	size_t i = 0;
 
 	r->b = scratch;
 	r->err = 0;
 	buf_clear(scratch);
-	for (size_t i = 0; i < COUNT_OF(status_lines); i++) {
-		if (status_lines[i].status == status)
-			line = status_lines[i].line;
+	while (status_lines[i].status != status) {
+		i++;
+		assert(i < COUNT_OF(status_lines));
 	}
-	assert(line != NULL);
-	reply_text(r, line);
+	reply_text(r, status_lines[i].line);
 }
 
 void

@@ -28,12 +28,6 @@ buf_release(struct buf *b)
 	buf_init(b, b->max);
 }
 
-void
-buf_clear(struct buf *b)
-{
-	b->len = 0;
-}
-
 static int
 buf_enlarge(struct buf *b, size_t more)
 {
@@ -99,10 +93,14 @@ put_json_char(struct buf *b, const char *c, size_t n)
 static size_t
 plain_run(struct slice text)
 {
+	/* All of ASCII but controls, the quote and the backslash. */
+	static const bool plain[256] = { [' '] = true,
+		['!'] = true,
+		['#' ... '['] = true,
+		[']' ... '~'] = true };
 	size_t n = 0;
 
-	while (n < text.len && text.ptr[n] >= 0x20 && text.ptr[n] < 0x7f &&
-	    text.ptr[n] != '"' && text.ptr[n] != '\\')
+	while (n < text.len && plain[(unsigned char)text.ptr[n]])
 		n++;
 	return n;
 }

@@ -20,7 +20,6 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_release(struct buf *b); /* frees; the bound stays */
-void buf_clear(struct buf *b);	 /* len = 0, memory kept */
 int buf_grow(struct buf *b, size_t more) MUST_CHECK; /* buf_reserve()'s */
 int buf_text(struct buf *b, const char *text) MUST_CHECK;
 int buf_number(struct buf *b, uint64_t n) MUST_CHECK; /* in decimal */
@@ -32,12 +31,18 @@ int buf_printf(struct buf *b, const char *fmt, ...)
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap)
     PRINTF_LIKE(2, 0) MUST_CHECK;
 
+/* The memory is kept. */
+static inline void
+buf_clear(struct buf *b)
+{
+	b->len = 0;
+}
+
 /* A request is made of a hundred small appends that fit: no call for those. */
 static inline int MUST_CHECK
 buf_reserve(struct buf *b, size_t more)
 {
-	if (more <= b->cap - b->len && b->len <= b->max &&
-	    more <= b->max - b->len)
+	if (more <= b->cap - b->len && more <= b->max - b->len)
 		return 0;
 	return buf_grow(b, more);
 }
@@ -51,6 +56,23 @@ buf_append(struct buf *b, const void *data, size_t len)
 		return err;
 	memcpy(b->data + b->len, data, len);
 	b->len += len;
+	return 0;
+}
+
+/* Both or nothing. */
+static inline int MUST_CHECK
+buf_append2(struct buf *b, struct slice first, struct slice second)
+{
+	int err = buf_reserve(b, first.len + second.len);
+
+	if (err != 0)
+		return err;
+	if (first.len != 0)
+		memcpy(b->data + b->len, first.ptr, first.len);
+	b->len += first.len;
+	if (second.len != 0)
+		memcpy(b->data + b->len, second.ptr, second.len);
+	b->len += second.len;
 	return 0;
 }
 
