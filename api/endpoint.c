@@ -37,38 +37,6 @@ static const struct {
 	{ SLICE_INIT("allowed_origins"), COMPLEX_ORIGIN },
 };
 
-static const struct {
-	struct slice name;
-	size_t offset;
-} query_names[] = {
-	{ SLICE_INIT("REQUEST_METHOD"), offsetof(struct query, method) },
-	{ SLICE_INIT("DOCUMENT_URI"), offsetof(struct query, uri) },
-	{ SLICE_INIT("QUERY_STRING"), offsetof(struct query, args) },
-	{ SLICE_INIT("REMOTE_ADDR"), offsetof(struct query, remote_addr) },
-	{ SLICE_INIT("HTTP_ACCEPT"), offsetof(struct query, accept) },
-	{ SLICE_INIT("HTTP_IF_MODIFIED_SINCE"),
-	    offsetof(struct query, if_modified_since) },
-	{ SLICE_INIT("HTTP_IF_NONE_MATCH"),
-	    offsetof(struct query, if_none_match) },
-	{ SLICE_INIT("HTTP_LAST_EVENT_ID"),
-	    offsetof(struct query, last_event_id) },
-	{ SLICE_INIT("HTTP_X_NGINX_PUSHSTREAM_MODE"),
-	    offsetof(struct query, mode) },
-	{ SLICE_INIT("HTTP_USER_AGENT"), offsetof(struct query, user_agent) },
-	{ SLICE_INIT("HTTP_UPGRADE"), offsetof(struct query, upgrade) },
-	{ SLICE_INIT("HTTP_CONNECTION"), offsetof(struct query, connection) },
-	{ SLICE_INIT("HTTP_SEC_WEBSOCKET_KEY"),
-	    offsetof(struct query, ws_key) },
-	{ SLICE_INIT("HTTP_SEC_WEBSOCKET_VERSION"),
-	    offsetof(struct query, ws_version) },
-	{ SLICE_INIT("HTTP_EVENT_ID"), offsetof(struct query, event_id) },
-	{ SLICE_INIT("HTTP_EVENT_TYPE"), offsetof(struct query, event_type) },
-	{ SLICE_INIT("HTTP_HOST"), offsetof(struct query, host) },
-	{ SLICE_INIT("HTTP_X_HOSTID"), offsetof(struct query, host_id) },
-	{ SLICE_INIT("HTTP_MESSAGE_EXPIRY"),
-	    offsetof(struct query, message_expiry) },
-};
-
 void
 endpoints_init(struct endpoints *e, uint64_t *renders, struct limits *limits)
 {
@@ -192,21 +160,90 @@ take_complex(struct query *q, struct slice name, struct slice value)
 	return false;
 }
 
+/* Where a variable's value belongs, or NULL.  Each request asks this of all it
+ * has, so the length decides first. */
+static struct slice *
+query_field(struct query *q, struct slice name)
+{
+	switch (name.len) {
+	case sizeof("HTTP_HOST") - 1:
+		if (slice_equal(name, SLICE("HTTP_HOST")))
+			return &q->host;
+		break;
+	case sizeof("REMOTE_ADDR") - 1:
+		if (slice_equal(name, SLICE("REMOTE_ADDR")))
+			return &q->remote_addr;
+		if (slice_equal(name, SLICE("HTTP_ACCEPT")))
+			return &q->accept;
+		break;
+	case sizeof("DOCUMENT_URI") - 1:
+		if (slice_equal(name, SLICE("DOCUMENT_URI")))
+			return &q->uri;
+		if (slice_equal(name, SLICE("QUERY_STRING")))
+			return &q->args;
+		if (slice_equal(name, SLICE("HTTP_UPGRADE")))
+			return &q->upgrade;
+		break;
+	case sizeof("HTTP_EVENT_ID") - 1:
+		if (slice_equal(name, SLICE("HTTP_EVENT_ID")))
+			return &q->event_id;
+		if (slice_equal(name, SLICE("HTTP_X_HOSTID")))
+			return &q->host_id;
+		break;
+	case sizeof("REQUEST_METHOD") - 1:
+		if (slice_equal(name, SLICE("REQUEST_METHOD")))
+			return &q->method;
+		break;
+	case sizeof("HTTP_USER_AGENT") - 1:
+		if (slice_equal(name, SLICE("HTTP_USER_AGENT")))
+			return &q->user_agent;
+		if (slice_equal(name, SLICE("HTTP_CONNECTION")))
+			return &q->connection;
+		if (slice_equal(name, SLICE("HTTP_EVENT_TYPE")))
+			return &q->event_type;
+		break;
+	case sizeof("HTTP_IF_NONE_MATCH") - 1:
+		if (slice_equal(name, SLICE("HTTP_IF_NONE_MATCH")))
+			return &q->if_none_match;
+		if (slice_equal(name, SLICE("HTTP_LAST_EVENT_ID")))
+			return &q->last_event_id;
+		break;
+	case sizeof("HTTP_MESSAGE_EXPIRY") - 1:
+		if (slice_equal(name, SLICE("HTTP_MESSAGE_EXPIRY")))
+			return &q->message_expiry;
+		break;
+	case sizeof("HTTP_IF_MODIFIED_SINCE") - 1:
+		if (slice_equal(name, SLICE("HTTP_IF_MODIFIED_SINCE")))
+			return &q->if_modified_since;
+		if (slice_equal(name, SLICE("HTTP_SEC_WEBSOCKET_KEY")))
+			return &q->ws_key;
+		break;
+	case sizeof("HTTP_SEC_WEBSOCKET_VERSION") - 1:
+		if (slice_equal(name, SLICE("HTTP_SEC_WEBSOCKET_VERSION")))
+			return &q->ws_version;
+		break;
+	case sizeof("HTTP_X_NGINX_PUSHSTREAM_MODE") - 1:
+		if (slice_equal(name, SLICE("HTTP_X_NGINX_PUSHSTREAM_MODE")))
+			return &q->mode;
+		break;
+	default:
+		break;
+	}
+	return NULL;
+}
+
+/* Of a variable that comes twice the first counts. */
 static void
 take_cgi(struct query *q, struct slice name, struct slice value)
 {
-	for (size_t i = 0; i < COUNT_OF(query_names); i++) {
-		struct slice *field =
-		    (struct slice *)(void *)((char *)q + query_names[i].offset);
+	struct slice *field = query_field(q, name);
 
-		if (field->ptr == NULL &&
-		    slice_equal(name, query_names[i].name)) {
-			*field = value;
-			return;
-		}
+	if (field == NULL) {
+		if (slice_is(name, "holdfast_expand"))
+			q->expand = slice_is(value, "on");
+	} else if (field->ptr == NULL) {
+		*field = value;
 	}
-	if (slice_is(name, "holdfast_expand"))
-		q->expand = slice_is(value, "on");
 }
 
 /* Lengths stand before the bytes, so no two lists of parameters are alike. */
@@ -214,14 +251,9 @@ static int
 key_add(struct buf *key, struct slice name, struct slice value)
 {
 	uint32_t len[2] = { (uint32_t)name.len, (uint32_t)value.len };
-	int err;
+	int err = buf_append(key, len, sizeof(len));
 
-	err = buf_append(key, len, sizeof(len));
-	if (err == 0)
-		err = buf_append(key, name.ptr, name.len);
-	if (err == 0)
-		err = buf_append(key, value.ptr, value.len);
-	return err;
+	return err != 0 ? err : buf_append2(key, name, value);
 }
 
 /* Read every parameter once: into *q, and the literal ones into the key. */
@@ -262,9 +294,7 @@ query_uri(struct endpoints *e, const struct params *p, struct query *q)
 	script = params_get(p, "SCRIPT_NAME");
 	info = params_get(p, "PATH_INFO");
 	buf_clear(&e->uri);
-	err = buf_append(&e->uri, script.ptr, script.len);
-	if (err == 0)
-		err = buf_append(&e->uri, info.ptr, info.len);
+	err = buf_append2(&e->uri, script, info);
 	q->uri = (struct slice){ e->uri.data, e->uri.len };
 	return err;
 }
@@ -492,7 +522,7 @@ endpoint_resolve(struct endpoints *e, const struct layout *l,
     char why[SETTINGS_WHY_SIZE], char ignored[SETTINGS_WHY_SIZE])
 {
 	const struct location *loc;
-	const struct builtin *b = NULL;
+	const struct builtin *builtin, *b = NULL;
 	struct {
 		const void *loc, *builtin;
 		bool bitrix;
@@ -514,12 +544,13 @@ endpoint_resolve(struct endpoints *e, const struct layout *l,
 	if (err != 0)
 		return err;
 	loc = layout_find(l, q->uri);
+	builtin = layout_builtin(l, q->uri);
 	if (!names_role && !l->global.names_role &&
 	    (loc == NULL || !loc->rules.names_role))
-		b = layout_builtin(l, q->uri);
+		b = builtin;
 	place.loc = loc;
 	place.builtin = b;
-	place.bitrix = layout_builtin(l, q->uri) != NULL;
+	place.bitrix = builtin != NULL;
 	memcpy(e->key.data, &place, sizeof(place));
 	hash = hash_bytes(&e->hash_key, e->key.data, e->key.len);
 	*out = endpoint_lookup(e, hash);
