@@ -127,11 +127,12 @@ wait_new(const struct call *c, enum wait_kind kind, struct slice note)
 
 	if (!wait_hold(c, text_len))
 		return NULL;
-	w = calloc(1, sizeof(*w) + text_len);
+	w = malloc(sizeof(*w) + text_len);
 	if (w == NULL && c->api->incoming != NULL)
 		quota_give(c->api->incoming, text_len);
 	if (w == NULL)
 		return NULL;
+	memset(w, 0, sizeof(*w));
 	w->api = c->api;
 	w->request = c->request;
 	w->endpoint = endpoint_ref(c->endpoint);

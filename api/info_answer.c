@@ -39,12 +39,13 @@ info_answer_start(const struct call *c, enum info_format f,
     const struct reply *text, bool whole, struct reply *r)
 {
 	reply_start(r, &c->api->out, 200);
-	reply_field_text(r, "Content-Type", info_content_type(f));
+	reply_text(r, "Content-Type: ");
+	reply_text(r, info_content_type(f));
 	if (whole) {
-		reply_text(r, "Content-Length: ");
+		reply_text(r, "\r\nContent-Length: ");
 		reply_number(r, text->b->len);
-		reply_text(r, "\r\n");
 	}
+	reply_text(r, "\r\n");
 	if (c->endpoint->settings.role == ROLE_STATISTICS)
 		statistics_version(c, r);
 	call_cors(c, r);

@@ -74,6 +74,15 @@ hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* Most ids are nothing but themselves. */
+static bool
+is_coded(struct slice text)
+{
+	return text.len != 0 &&
+	    (memchr(text.ptr, '%', text.len) != NULL ||
+		memchr(text.ptr, '?', text.len) != NULL);
+}
+
 int
 path_decode(struct slice text, struct buf *out)
 {
@@ -84,6 +93,8 @@ path_decode(struct slice text, struct buf *out)
 	err = buf_reserve(out, text.len);
 	if (err != 0)
 		return err;
+	if (!is_coded(text))
+		return buf_append(out, text.ptr, text.len);
 	while (i < text.len) {
 		c = text.ptr[i++];
 		if (c == '%') {

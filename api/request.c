@@ -24,37 +24,41 @@ params_release(struct params *p)
 	p->cap = 0;
 }
 
-int
-params_add(struct params *p, struct slice name, struct slice value)
+/* Room for another pair; the first ones' bytes come with it. */
+static int
+params_grow(struct params *p)
 {
+	uint32_t cap = p->cap != 0 ? p->cap * 2 : 48;
 	struct param *list;
-	size_t at = p->raw.len;
-	uint32_t cap;
 	int err;
 
-	if (p->n == PARAMS_MAX || name.len > UINT32_MAX ||
-	    value.len > UINT32_MAX || at > UINT32_MAX)
-		return ERR_TOOBIG;
 	if (p->raw.cap == 0 && p->raw.max >= PARAMS_BYTES) {
 		err = buf_reserve(&p->raw, PARAMS_BYTES);
 		if (err != 0)
 			return err;
 	}
-	if (p->n == p->cap) {
-		cap = p->cap != 0 ? p->cap * 2 : 48;
-		list = realloc(p->list, cap * sizeof(*list));
-		if (list == NULL)
-			return ERR_NOMEM;
-		p->list = list;
-		p->cap = cap;
-	}
-	err = buf_append(&p->raw, name.ptr, name.len);
+	list = realloc(p->list, cap * sizeof(*list));
+	if (list == NULL)
+		return ERR_NOMEM;
+	p->list = list;
+	p->cap = cap;
+	return 0;
+}
+
+int
+params_add(struct params *p, struct slice name, struct slice value)
+{
+	size_t at = p->raw.len;
+	int err = 0;
+
+	if (p->n == PARAMS_MAX || (at | name.len | value.len) > UINT32_MAX)
+		return ERR_TOOBIG;
+	if (p->n == p->cap)
+		err = params_grow(p);
 	if (err == 0)
-		err = buf_append(&p->raw, value.ptr, value.len);
-	if (err != 0) {
-		p->raw.len = at;
+		err = buf_append2(&p->raw, name, value);
+	if (err != 0)
 		return err;
-	}
 	p->list[p->n++] = (struct param){ (uint32_t)at, (uint32_t)name.len,
 		(uint32_t)(at + name.len), (uint32_t)value.len };
 	return 0;

@@ -81,6 +81,10 @@ pair_head_parse(struct slice s, struct pair_head *h)
 	const uint8_t *p = (const uint8_t *)s.ptr;
 	size_t first, second;
 
+	if (s.len >= 2 && p[0] < 0x80 && p[1] < 0x80) { /* most are */
+		*h = (struct pair_head){ p[0], p[1], 2 };
+		return true;
+	}
 	first = length_parse(p, s.len, &h->name_len);
 	if (first == 0)
 		return false;

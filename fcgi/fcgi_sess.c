@@ -103,10 +103,12 @@ req_find(const struct fcgi_sess *s, uint16_t id)
 static struct fcgi_input *
 input_new(struct conn *c)
 {
-	struct fcgi_input *in = calloc(1, sizeof(*in));
+	/* malloc() has what was freed last; calloc() does not look there. */
+	struct fcgi_input *in = malloc(sizeof(*in));
 
 	if (in == NULL)
 		return NULL;
+	*in = (struct fcgi_input){ .in_body = false };
 	fcgi_pairs_init(&in->pairs, c->gw->limits.max_params);
 	gateway_due_add(c->gw, &in->due, c, DUE_REQUEST);
 	return in;
