@@ -36,6 +36,15 @@ test_bound(void **state)
 	assert_holds(&b, "0123456789");
 	buf_release(&b);
 	assert_null(b.data);
+	/* Of two the first does not stay alone. */
+	assert_int_equal(
+	    buf_append2(&b, SLICE("01234"), SLICE("56789a")), ERR_TOOBIG);
+	assert_int_equal(b.len, 0);
+	assert_int_equal(buf_append2(&b, SLICE("01234"), SLICE("56789")), 0);
+	assert_int_equal(buf_append2(&b, SLICE(""), SLICE("x")), ERR_TOOBIG);
+	assert_int_equal(buf_append2(&b, SLICE(""), SLICE("")), 0);
+	assert_holds(&b, "0123456789");
+	buf_release(&b);
 	assert_int_equal(buf_append(&b, "0123456789a", 11), ERR_TOOBIG);
 	assert_int_equal(buf_append(&b, "again", 5), 0);
 	buf_release(&b);

@@ -565,6 +565,82 @@ test_query(void **state)
 	assert_null(w->query.event_type.ptr);
 }
 
+static const struct {
+	const char *name;
+	size_t at; /* in struct query */
+} variables[] = {
+	{ "REQUEST_METHOD", offsetof(struct query, method) },
+	{ "DOCUMENT_URI", offsetof(struct query, uri) },
+	{ "QUERY_STRING", offsetof(struct query, args) },
+	{ "REMOTE_ADDR", offsetof(struct query, remote_addr) },
+	{ "HTTP_ACCEPT", offsetof(struct query, accept) },
+	{ "HTTP_IF_MODIFIED_SINCE", offsetof(struct query, if_modified_since) },
+	{ "HTTP_IF_NONE_MATCH", offsetof(struct query, if_none_match) },
+	{ "HTTP_LAST_EVENT_ID", offsetof(struct query, last_event_id) },
+	{ "HTTP_X_NGINX_PUSHSTREAM_MODE", offsetof(struct query, mode) },
+	{ "HTTP_USER_AGENT", offsetof(struct query, user_agent) },
+	{ "HTTP_UPGRADE", offsetof(struct query, upgrade) },
+	{ "HTTP_CONNECTION", offsetof(struct query, connection) },
+	{ "HTTP_SEC_WEBSOCKET_KEY", offsetof(struct query, ws_key) },
+	{ "HTTP_SEC_WEBSOCKET_VERSION", offsetof(struct query, ws_version) },
+	{ "HTTP_EVENT_ID", offsetof(struct query, event_id) },
+	{ "HTTP_EVENT_TYPE", offsetof(struct query, event_type) },
+	{ "HTTP_HOST", offsetof(struct query, host) },
+	{ "HTTP_X_HOSTID", offsetof(struct query, host_id) },
+	{ "HTTP_MESSAGE_EXPIRY", offsetof(struct query, message_expiry) },
+};
+
+static struct slice
+variable(const struct world *w, size_t i)
+{
+	struct slice value;
+
+	memcpy(
+	    &value, (const char *)&w->query + variables[i].at, sizeof(value));
+	return value;
+}
+
+/* Each variable has its place, and of its value nothing goes elsewhere. */
+static void
+test_variables(void **state)
+{
+	struct world *w = *state;
+
+	for (size_t i = 0; i < COUNT_OF(variables); i++) {
+		request(w, variables[i].name, "value", variables[i].name,
+		    "again", "push_stream_subscriber", "polling", NULL);
+		(void)resolve(w);
+		for (size_t j = 0; j < COUNT_OF(variables); j++) {
+			if (j == i)
+				assert_true(slice_is(variable(w, j), "value"));
+			else
+				assert_int_equal(variable(w, j).len, 0);
+		}
+	}
+}
+
+/* A name that differs in one byte, wherever, or in its length is another. */
+static void
+test_other_variables(void **state)
+{
+	struct world *w = *state;
+
+	for (size_t i = 0; i < COUNT_OF(variables); i++) {
+		size_t len = strlen(variables[i].name);
+
+		for (size_t at = 0; at <= len; at++) {
+			char name[64] = "";
+
+			memcpy(name, variables[i].name, len);
+			name[at] = at == len ? 'X' : (char)(name[at] ^ 0x20);
+			request(w, name, "value", "push_stream_subscriber",
+			    "polling", NULL);
+			(void)resolve(w);
+			assert_null(variable(w, i).ptr);
+		}
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -588,6 +664,8 @@ main(void)
 		TEST(test_builtin_gives_way),
 		TEST(test_uri),
 		TEST(test_query),
+		TEST(test_variables),
+		TEST(test_other_variables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
