@@ -293,10 +293,11 @@ static int
 ws_ping(const struct look *l, const char *text, struct buf *out)
 {
 	uint8_t head[WS_HEAD_MAX];
+	size_t len = ws_head(head, WS_OP_PING, 0);
 
 	(void)l;
 	(void)text;
-	return buf_append(out, head, ws_head(head, WS_OP_PING, 0));
+	return buf_append(out, head, len);
 }
 
 /* Bitrix's clients: no texts of an admin's, and all looks elsewhere. */

@@ -63,7 +63,9 @@ buf_append(struct buf *b, const void *data, size_t len)
 static inline int MUST_CHECK
 buf_append2(struct buf *b, struct slice first, struct slice second)
 {
-	int err = buf_reserve(b, first.len + second.len);
+	int err = second.len <= SIZE_MAX - first.len
+	    ? buf_reserve(b, first.len + second.len)
+	    : ERR_TOOBIG;
 
 	if (err != 0)
 		return err;

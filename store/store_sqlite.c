@@ -13,6 +13,10 @@
  * covers them.
  *
  * Cursors are not given twice even when a group fails: sq->last stays.
+ *
+ * A transaction in which a statement failed is rolled back as a whole, and
+ * there are no savepoints: after ROLLBACK TO, SQLite 3.40's WAL may miss what
+ * is committed then, if a kill comes; store_vfs.c relies on it as well.
  */
 #include "store/store_sqlite_priv.h"
 

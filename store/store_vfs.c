@@ -14,8 +14,13 @@
  *  - of the database what a checkpoint copies.  The WAL, which has it as well,
  *    is begun anew only after the checkpoint has cut and synced the file.
  * Whatever else is done to a file, what it holds is written first, and if
- * that fails, it is that call which fails: a held write belongs to the same
- * transaction or checkpoint.  What could not be written is dropped with it.
+ * that fails, it is that call which fails, and the bytes are dropped: they belong
+ * to the same transaction or checkpoint.  (Or to one that was rolled back or
+ * failed before, and are not wanted any more; no call tells of that.)
+ *
+ * It rests on how store_sqlite.c uses SQLite: one connection, so that a
+ * checkpoint that succeeds is a whole one; and a transaction in which anything
+ * failed is rolled back as a whole.
  */
 #include "store/store_sqlite_priv.h"
 
@@ -103,6 +108,10 @@ vfs_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 	int code = held_write(held(f));
 	sqlite3_file *real = held(f)->real;
 
+	/* After a read that finds the disk full SQLite would keep what the
+	 * transaction did before. */
+	if (code == SQLITE_FULL)
+		code = SQLITE_IOERR_WRITE;
 	return code != SQLITE_OK ? code
 				 : real->pMethods->xRead(real, to, n, at);
 }
@@ -139,10 +148,12 @@ vfs_control(sqlite3_file *f, int op, void *arg)
 {
 	struct held_file *h = held(f);
 
+#ifdef SQLITE_FCNTL_CKPT_START /* SQLite 3.26 has not; then none is held */
 	if (op == SQLITE_FCNTL_CKPT_START)
 		h->checkpoint = true;
 	else if (op == SQLITE_FCNTL_CKPT_DONE)
 		h->checkpoint = false;
+#endif
 	return h->real->pMethods->xFileControl(h->real, op, arg);
 }
 

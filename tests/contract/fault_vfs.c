@@ -19,7 +19,7 @@ struct fault_file {
 	sqlite3_file *real;
 };
 
-_Atomic int fault_sync, fault_write;
+_Atomic int fault_sync, fault_write, fault_write_n;
 _Atomic int syncs, writes;
 
 static sqlite3_vfs fault_vfs;
@@ -42,10 +42,24 @@ fault_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 	return REAL(f)->pMethods->xRead(REAL(f), to, n, at);
 }
 
+/* What this write ends with. */
+static int
+fault_next(void)
+{
+	int code = atomic_load(&fault_write);
+
+	if (atomic_load(&fault_write_n) == 0)
+		return code;
+	if (atomic_fetch_sub(&fault_write_n, 1) > 1)
+		return 0;
+	atomic_store(&fault_write, 0);
+	return code;
+}
+
 static int
 fault_write_cb(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 {
-	int code = atomic_load(&fault_write);
+	int code = fault_next();
 
 	atomic_fetch_add(&writes, 1);
 	return code != 0 ? code
@@ -159,6 +173,7 @@ fault_remove(void)
 {
 	atomic_store(&fault_sync, 0);
 	atomic_store(&fault_write, 0);
+	atomic_store(&fault_write_n, 0);
 	assert_int_equal(sqlite3_vfs_unregister(&fault_vfs), SQLITE_OK);
 	assert_int_equal(sqlite3_vfs_register(real_vfs, 1), SQLITE_OK);
 }

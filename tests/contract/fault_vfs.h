@@ -7,6 +7,9 @@
 
 /* What syncs and writes end with: SQLite's code, 0: they are made. */
 extern _Atomic int fault_sync, fault_write;
+/* n: only the n-th write from now on ends with fault_write, and then both are 0
+ * again. */
+extern _Atomic int fault_write_n;
 /* How many there were. */
 extern _Atomic int syncs, writes;
 

@@ -120,26 +120,23 @@ copy_file(const char *from, const char *to)
 	(void)close(out);
 }
 
-/* One number that a statement on the copy gives. */
 static int
-ask_copy(struct world *w, const char *sql)
+ask(sqlite3 *db, const char *sql)
 {
 	sqlite3_stmt *st = NULL;
-	sqlite3 *db = NULL;
 	int number;
 
-	assert_int_equal(sqlite3_open_v2(w->copy, &db, SQLITE_OPEN_READWRITE,
-			     sqlite3_vfs_find(NULL)->zName),
-	    SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE",
-			     NULL, NULL, NULL),
-	    SQLITE_OK);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
 	number = sqlite3_column_int(st, 0);
 	(void)sqlite3_finalize(st);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	return number;
+}
+
+static int
+count_rows(sqlite3 *db)
+{
+	return ask(db, "SELECT count(*) FROM t");
 }
 
 /* What a kill would leave now, with the WAL or without it. */
@@ -147,6 +144,7 @@ static void
 check_copy(struct world *w, bool with_wal)
 {
 	char wal[100], copy_wal[100];
+	sqlite3 *db = NULL;
 
 	remove_all(w->copy);
 	(void)snprintf(wal, sizeof(wal), "%s-wal", w->path);
@@ -154,11 +152,18 @@ check_copy(struct world *w, bool with_wal)
 	copy_file(w->path, w->copy);
 	if (with_wal)
 		copy_file(wal, copy_wal);
-	assert_int_equal(ask_copy(w, "SELECT count(*) FROM t"), w->rows);
-	assert_int_equal(ask_copy(w,
+	assert_int_equal(sqlite3_open_v2(w->copy, &db, SQLITE_OPEN_READWRITE,
+			     sqlite3_vfs_find(NULL)->zName),
+	    SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE",
+			     NULL, NULL, NULL),
+	    SQLITE_OK);
+	assert_int_equal(count_rows(db), w->rows);
+	assert_int_equal(ask(db,
 			     "SELECT count(*) FROM pragma_integrity_check"
 			     " WHERE integrity_check = 'ok'"),
 	    1);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
 /* n rows of 1 KiB in one transaction that reads them again: its end. */
@@ -180,6 +185,13 @@ insert(struct world *w, int n, const char *end)
 	if (code != SQLITE_OK && sqlite3_get_autocommit(w->db) == 0)
 		must_run(w, "ROLLBACK");
 	return code;
+}
+
+static int
+checkpoint(struct world *w)
+{
+	return sqlite3_wal_checkpoint_v2(
+	    w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 
 static off_t
@@ -264,7 +276,9 @@ test_checkpoint(void **state)
 	    SQLITE_OK);
 	assert_true(pages > 250);
 	assert_int_equal(done, pages);
+#ifdef SQLITE_FCNTL_CKPT_START
 	assert_true(writes - before < pages / 8);
+#endif
 	check_copy(w, false);
 	/* The WAL begins anew. */
 	before = (int)size_of(w->path, "-wal");
@@ -300,6 +314,98 @@ test_failed(void **state)
 	}
 }
 
+/* n rows, or a checkpoint, while the at-th write fails.  Was there one? */
+static bool
+try_failing(struct world *w, int n, int at)
+{
+	bool reached;
+	int code;
+
+	fault_write_n = at;
+	fault_write = SQLITE_FULL;
+	code = n != 0 ? insert(w, n, "COMMIT") : checkpoint(w);
+	reached = fault_write == 0;
+	fault_write_n = 0;
+	fault_write = 0;
+	assert_int_equal(code == SQLITE_OK, !reached);
+	return reached;
+}
+
+/* Promise: whichever write fails, who asked for it hears of it, and what is
+ * committed is in the file, and nothing else. */
+static void
+test_failed_once(void **state)
+{
+	static const int sizes[] = { 1, 50, 300 };
+	struct world *w = *state;
+
+	world_open(w, "OFF");
+	for (size_t i = 0; i < 2 * COUNT_OF(sizes); i++) {
+		must_run(w,
+		    i % 2 != 0 ? "PRAGMA cache_size = 10"
+			       : "PRAGMA cache_size = 2000");
+		for (int at = 1; try_failing(w, sizes[i / 2], at); at++)
+			check_copy(w, true);
+		check_copy(w, true);
+		for (int at = 1; try_failing(w, 0, at); at++)
+			check_copy(w, true);
+		check_copy(w, false);
+	}
+}
+
+/* Statements that write much and look at what they wrote, of which the at-th
+ * write fails; then the end of the transaction all the same.  Was there one? */
+static bool
+go_on(struct world *w, int at)
+{
+	bool reached;
+
+	must_run(w, "BEGIN; UPDATE t SET b = randomblob(1000) WHERE i % 3 = 0");
+	fault_write_n = at;
+	fault_write = SQLITE_FULL;
+	(void)run(w,
+	    "UPDATE OR REPLACE t SET b = randomblob(900 + i % 200)"
+	    " WHERE i * 7 % 5 < 3");
+	(void)run(w,
+	    "UPDATE OR REPLACE t SET b ="
+	    " (SELECT b FROM t AS x WHERE x.i = t.i * 17 % 300) || x'00'"
+	    " WHERE i % 2");
+	reached = fault_write == 0;
+	fault_write_n = 0;
+	fault_write = 0;
+	if (sqlite3_get_autocommit(w->db) == 0)
+		(void)run(w, "COMMIT");
+	if (sqlite3_get_autocommit(w->db) == 0)
+		must_run(w, "ROLLBACK");
+	return reached;
+}
+
+/* Promise: who goes on in spite of a failure may lose what he did, but what he
+ * then sees is what a kill leaves. */
+static void
+test_going_on(void **state)
+{
+	struct world *w = *state;
+
+	world_open(w, "OFF");
+	must_run(w, "CREATE UNIQUE INDEX u ON t (substr(b, 1, 8))");
+	assert_int_equal(insert(w, 300, "COMMIT"), SQLITE_OK);
+	for (int cache = 3; cache < 40; cache += 4) {
+		char sql[100];
+		bool reached = true;
+
+		(void)snprintf(
+		    sql, sizeof(sql), "PRAGMA cache_size = %d", cache);
+		must_run(w, sql);
+		for (int at = 1; reached; at += 1 + at / 8) {
+			reached = go_on(w, at);
+			w->rows = count_rows(w->db);
+			check_copy(w, true);
+			assert_int_equal(checkpoint(w), SQLITE_OK);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -312,6 +418,10 @@ main(void)
 		    test_checkpoint, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_failed, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_failed_once, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_going_on, world_setup, world_teardown),
 	};
 
 	return cmocka_run_group_tests_name("store_vfs", tests, NULL, NULL);

@@ -64,6 +64,9 @@ test_huge_lengths(void **state)
 	assert_int_equal(buf_append(&b, "x", huge), ERR_TOOBIG);
 	assert_int_equal(buf_append(&b, "x", huge - 2), ERR_TOOBIG);
 	assert_int_equal(buf_append2(&b, most, most), ERR_TOOBIG);
+	assert_int_equal(buf_append2(&b, (struct slice){ "x", huge },
+			     (struct slice){ "xy", 2 }),
+	    ERR_TOOBIG);
 	assert_int_equal(
 	    buf_append2(&b, (struct slice){ "x", 1 }, most), ERR_TOOBIG);
 	assert_int_equal(buf_reserve(&b, SIZE_MAX), ERR_TOOBIG);
