@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "store/store_schema.h"
+#include "store/store_verify.h"
 
 static char log_path[64];
 
@@ -751,6 +752,59 @@ test_sum_covers_all(void **state)
 	assert_true(log_says("is damaged"));
 }
 
+/* A look at the whole file: how it ends, and that it says so. */
+static void
+expect_verified(struct env *e, int err, const char *said)
+{
+	assert_int_equal(store_verify(e->path), err);
+	assert_true(log_says(said));
+}
+
+/* Promise: a look at all of a file finds it whole, or says what is wrong: with
+ * a message, an index row that leads to none or to another, a channel's
+ * count, a page. */
+static void
+test_verify(void **state)
+{
+	static const struct {
+		const char *damage, *mend, *said;
+	} cases[] = {
+		{ "UPDATE message SET sum = sum + 1",
+		    "UPDATE message SET sum = sum - 1", "is damaged" },
+		{ "UPDATE member SET id = id + 1",
+		    "UPDATE member SET id = id - 1", "has no such message" },
+		{ "UPDATE member SET cursor = cursor + 1 WHERE id = 3",
+		    "UPDATE member SET cursor = cursor - 1 WHERE id = 3",
+		    "has no such message" },
+		{ "UPDATE channel SET stored = stored + 1",
+		    "UPDATE channel SET stored = stored - 1", "keeps" },
+	};
+	struct env *e = *state;
+	char now[64];
+
+	for (uint64_t id = 1; id <= 3; id++)
+		(void)env_pub(
+		    e, &(struct pub){ .channel = 1, .id = id, .text = "text" });
+	env_close(e);
+	(void)snprintf(now, sizeof(now), "PRAGMA user_version = %d",
+	    (int)ask(e->path, "PRAGMA user_version"));
+	expect_verified(e, 0, "3 messages, all whole");
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		(void)ask(e->path, cases[i].damage);
+		expect_verified(e, ERR_CORRUPT, cases[i].said);
+		(void)ask(e->path, cases[i].mend);
+		expect_verified(e, 0, "all whole");
+	}
+	(void)ask(e->path, "PRAGMA user_version = 1");
+	expect_verified(e, ERR_VERSION, "has schema 1");
+	(void)ask(e->path, now);
+	flip(e->path, "CREATE TABLE");
+	expect_verified(e, ERR_CORRUPT, "malformed");
+	flip(e->path, "BREATE TABLE");
+	env_open(e);
+	env_expect(e, 1, 0, "text text text");
+}
+
 /* --- failing system calls ---------------------------------------------- */
 
 /* Promise: with sync=full there is a sync between a group and its answer, and
@@ -1072,6 +1126,7 @@ main(void)
 		TEST(test_schema_2),
 		TEST(test_schema_3),
 		TEST(test_expiry_order),
+		TEST(test_verify),
 		TEST(test_failed_sync),
 		TEST(test_failed_write),
 		TEST(test_backup),

@@ -141,12 +141,15 @@ class Daemon(world.Daemon):
         return env
 
     def serves(self):
-        """Wait until it answers, or has ended."""
+        """Wait until it answers, or has ended.  Should it have nothing left to
+        answer with, it is enough that it has become ready."""
         deadline = time.monotonic() + wire.TIMEOUT
         while self.process.poll() is None:
             with contextlib.suppress(OSError):
                 if self.ask("control", scgi("/status")) is not None:
                     return True
+            if self.fault.fired and "] ready" in self.said():
+                return True
             if time.monotonic() > deadline:
                 raise Defect("it does not get ready")
             time.sleep(0.002)
