@@ -24,12 +24,18 @@ clock_wall_s(void *unused)
 }
 
 uint64_t
-clock_mono_ms(void)
+clock_mono_ns(void)
 {
 	struct timespec ts;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t
+clock_mono_ms(void)
+{
+	return clock_mono_ns() / 1000000;
 }
 
 void

@@ -14,6 +14,7 @@
 typedef int64_t clock_wall_f(void *arg); /* unix seconds */
 
 int64_t clock_wall_s(void *unused); /* a clock_wall_f */
+uint64_t clock_mono_ns(void);
 uint64_t clock_mono_ms(void);
 
 /*

@@ -23,7 +23,7 @@
 #include "store/store_sqlite_priv.h"
 
 #define ROUND_MEMBERS 131072 /* at most */
-#define SLICE_MEMBERS 512    /* at least */
+#define SLICE_MEMBERS 128    /* at least */
 #define GATHER_FACTOR 4	     /* reading is that much cheaper */
 
 void

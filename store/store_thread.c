@@ -9,7 +9,7 @@
  *   take what was pushed; the changes at its head, up to the bounds of a
  *   group, are one transaction, whose results go back right after the
  *   commit; then some of the reads that stood before the last of them; then
- *   one slice of upkeep.
+ *   one slice of upkeep, if it has rested.
  * A read runs after every change that was pushed before it, and perhaps
  * after some that were pushed later: its `upto` keeps it from seeing those.
  *
@@ -37,7 +37,17 @@
 #define TURN_READS_MS 10 /* or so long */
 #define TURN_FOUND_BYTES ((size_t)4 << 20)
 #define FOUND_BYTES ((size_t)16 << 20) /* not taken: reads rest meanwhile */
-#define TIDY_EVERY_S 1
+#define TIDY_EVERY_NS 1000000000
+
+/*
+ * Upkeep comes in bursts, each second what has expired in it, and a thread
+ * that does not stop keeps a processor from those who have to answer.  So it
+ * rests after each slice, so many times as long as that took, until so many
+ * changes have come: with them it has to keep up.
+ */
+#define REST_TIMES 4
+#define REST_MAX_NS 5000000
+#define REST_CHANGES 64
 
 struct store_thread {
 	const struct store_backend *backend;
@@ -57,11 +67,13 @@ struct store_thread {
 	struct store_stats *stats; /* the backend counts there too */
 	uint64_t reserved;
 	int fatal;
-	size_t found; /* bytes read for the loop, in `done` */
-	bool full;    /* the loop has enough to take already */
-	bool unheard; /* the loop could not be woken */
-	bool untidy;  /* upkeep has more to do */
-	bool ending;  /* what is left is to be finished */
+	size_t found;		/* bytes read for the loop, in `done` */
+	bool full;		/* the loop has enough to take already */
+	bool unheard;		/* the loop could not be woken */
+	bool untidy;		/* upkeep has more to do */
+	uint64_t rest_until_ns; /* of upkeep */
+	size_t rest_changes;	/* since it began */
+	bool ending;		/* what is left is to be finished */
 
 	pthread_mutex_t lock;
 	pthread_cond_t pushed;
@@ -345,9 +357,18 @@ thread_read(struct store_thread *t, int64_t now_s)
 static void
 thread_tidy(struct store_thread *t, int64_t now_s)
 {
+	uint64_t begin_ns = clock_mono_ns(), end_ns;
 	struct store_op *out = NULL;
-	int more = t->backend->tidy(t->be, now_s, &out);
+	int more;
 
+	t->rest_changes += t->group_ops;
+	if (begin_ns < t->rest_until_ns && t->rest_changes < REST_CHANGES)
+		return;
+	more = t->backend->tidy(t->be, now_s, &out);
+	end_ns = clock_mono_ns();
+	t->rest_until_ns =
+	    end_ns + MIN_OF(REST_TIMES * (end_ns - begin_ns), REST_MAX_NS);
+	t->rest_changes = 0;
 	/* Upkeep that failed otherwise is tried again at the next turn; the
 	 * backend has said why in the log. */
 	thread_fail(t, MIN_OF(more, 0));
@@ -405,10 +426,13 @@ thread_turn_fatal(struct store_thread *t)
 static void
 thread_sleep(struct store_thread *t)
 {
-	struct timespec until;
+	uint64_t until_ns =
+	    t->untidy ? t->rest_until_ns : clock_mono_ns() + TIDY_EVERY_NS;
+	struct timespec until = {
+		.tv_sec = (time_t)(until_ns / 1000000000),
+		.tv_nsec = (long)(until_ns % 1000000000),
+	};
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += TIDY_EVERY_S;
 	t->sleeping = true;
 	(void)pthread_cond_timedwait(&t->pushed, &t->lock, &until);
 	t->sleeping = false;
@@ -424,7 +448,7 @@ thread_wait(struct store_thread *t)
 	(void)pthread_mutex_lock(&t->lock);
 	if (t->reads.first != NULL && t->out_found < FOUND_BYTES)
 		idle = false;
-	if (idle && !t->untidy && t->in.first == NULL && !t->stop)
+	if (idle && t->in.first == NULL && !t->stop)
 		thread_sleep(t);
 	t->full = t->out_found >= FOUND_BYTES;
 	op_list_join(&t->queue, &t->in);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define WAIT_MS 20000
+#define TURN_OPS 64 /* so many end upkeep's rest: store_thread.c */
 
 static int64_t
 env_wall(void *arg)
@@ -184,9 +185,13 @@ void
 env_turns(struct env *e, int n)
 {
 	while (n-- > 0) {
-		struct store_op *op = env_run(e, store_op_reserve());
+		for (int i = 0; i < TURN_OPS; i++)
+			env_submit(e, store_op_reserve());
+		for (int i = 0; i < TURN_OPS; i++) {
+			struct store_op *op = env_wait(e);
 
-		store_op_free(&op);
+			store_op_free(&op);
+		}
 	}
 }
 

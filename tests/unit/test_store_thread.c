@@ -14,7 +14,12 @@
 #define TEXT_BYTES 900000
 #define FAILS 7 /* an append to this channel */
 
+#define SLICES 5
+
 static _Atomic int n_reads;
+static _Atomic int n_tidies;
+static _Atomic int n_slices; /* of n_tidies; more is a turn in vain */
+static uint64_t slice_begin_ns[SLICES], slice_end_ns[SLICES];
 
 static int
 fake_begin(void *be)
@@ -70,10 +75,19 @@ fake_read(void *be, struct store_read *r, int64_t now_s)
 static int
 fake_tidy(void *be, int64_t now_s, struct store_op **out)
 {
+	const struct timespec some_ms = { .tv_nsec = 3000000 };
+	int i = n_tidies;
+
 	(void)be;
 	(void)now_s;
 	(void)out;
-	return 0;
+	if (i < n_slices) {
+		slice_begin_ns[i] = clock_mono_ns();
+		(void)nanosleep(&some_ms, NULL);
+		slice_end_ns[i] = clock_mono_ns();
+	}
+	n_tidies++;
+	return i < n_slices;
 }
 
 static struct store_backend fake = {
@@ -95,7 +109,7 @@ start(void)
 	static struct store_config cfg = { .wall = clock_wall_s };
 	struct store_thread *t = NULL;
 
-	n_reads = 0;
+	n_reads = n_tidies = 0;
 	assert_int_equal(
 	    store_thread_start(&fake, NULL, &cfg, &stats, 0, &t), 0);
 	return t;
@@ -240,6 +254,74 @@ test_failures(void **state)
 	errors_of(false, ERR_FULL, ERR_FULL, ERR_FULL);
 }
 
+/* Nobody is in a hurry: after each slice it rests, and goes on by itself. */
+static void
+test_upkeep_rests(void **state)
+{
+	struct store_thread *t;
+
+	(void)state;
+	n_slices = SLICES;
+	t = start();
+	while (n_tidies < SLICES)
+		(void)sched_yield();
+	n_slices = 0;
+	for (int i = 1; i < SLICES; i++)
+		assert_true(
+		    slice_begin_ns[i] - slice_end_ns[i - 1] >= REST_MAX_NS);
+	store_thread_join(t);
+	store_thread_free(&t);
+}
+
+static void
+reserve(struct store_thread *t, int n)
+{
+	struct op_list ops;
+
+	op_list_init(&ops);
+	for (int i = 0; i < n; i++)
+		op_list_add(&ops, store_op_reserve());
+	store_thread_push(t, &ops);
+	wait_asleep(t);
+	assert_int_equal(take(t), n);
+}
+
+/* As if a slice had just taken very long. */
+static void
+rest_for_ever(struct store_thread *t)
+{
+	bool asleep = false;
+
+	while (!asleep) {
+		(void)sched_yield();
+		(void)pthread_mutex_lock(&t->lock);
+		asleep = t->sleeping;
+		if (asleep) {
+			t->rest_until_ns = UINT64_MAX;
+			t->rest_changes = 0;
+		}
+		(void)pthread_mutex_unlock(&t->lock);
+	}
+}
+
+/* So many changes end its rest, however long that was to be. */
+static void
+test_changes_end_rest(void **state)
+{
+	struct store_thread *t = start();
+	int before;
+
+	(void)state;
+	rest_for_ever(t);
+	before = n_tidies;
+	reserve(t, REST_CHANGES - 1);
+	assert_int_equal(n_tidies, before);
+	reserve(t, 1);
+	assert_int_equal(n_tidies, before + 1);
+	store_thread_join(t);
+	store_thread_free(&t);
+}
+
 int
 main(void)
 {
@@ -247,6 +329,8 @@ main(void)
 		cmocka_unit_test(test_reads_rest),
 		cmocka_unit_test(test_changes_go_on),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_upkeep_rests),
+		cmocka_unit_test(test_changes_end_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
