@@ -49,7 +49,7 @@ held(sqlite3_file *f)
 	return (struct held_file *)f;
 }
 
-/* Write what is held.  The real file, if that succeeds. */
+/* Write what is held, if anything. */
 static int
 held_write(struct held_file *h)
 {
