@@ -11,7 +11,9 @@
  */
 #include "store/store_sqlite_priv.h"
 
-#define PURGE_SLICE 256
+#define PURGE_ROWS 256 /* of a visit, and of a slice at least */
+#define PURGE_VISIT 16 /* rows' worth, besides those it deletes */
+#define PURGE_MOST 4096
 #define CHECKPOINT_BYTES (16 << 20)
 
 int
@@ -62,14 +64,14 @@ static int
 purge_members(struct sq *sq, struct chan *c, size_t *n)
 {
 	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_DELETE];
-	uint64_t cursors[PURGE_SLICE], rows[PURGE_SLICE];
+	uint64_t cursors[PURGE_ROWS], rows[PURGE_ROWS];
 	size_t at = bucket_index(sq, c->oldest_bucket);
 	bool gone;
 	int err = 0, code;
 
 	for (*n = 0; *n == 0 && err == 0 && at < sq->buckets.count; at++) {
 		c->oldest_bucket = sq->buckets.at[at];
-		err = purge_rows(sq, c, cursors, rows, PURGE_SLICE, n);
+		err = purge_rows(sq, c, cursors, rows, PURGE_ROWS, n);
 	}
 	for (size_t i = 0; i < *n && err == 0; i++) {
 		STMT_BIND(st, c->oldest_bucket, c->number, cursors[i]);
@@ -87,7 +89,7 @@ purge_tail(struct sq *sq, const struct chan *c, size_t *n)
 	bool gone;
 	int err = 0;
 
-	*n = MIN_OF(c->tail.count, PURGE_SLICE);
+	*n = MIN_OF(c->tail.count, PURGE_ROWS);
 	for (uint32_t i = 0; i < *n && err == 0; i++) {
 		const struct tail_entry *e = tail_at(&c->tail, i);
 
@@ -111,26 +113,44 @@ purge_done(struct sq *sq, struct chan *c, size_t members, size_t entries)
 	}
 }
 
-int
-sq_purge(struct sq *sq, int64_t now_s, struct store_op **out)
+/* Some rows of the channel that was dropped last. */
+static int
+purge_visit(struct sq *sq, size_t *rows)
 {
+	struct chan *c = sq->dropped[sq->n_dropped - 1];
 	size_t members = 0, entries = 0;
-	struct chan *c;
-	int err;
+	int err = sq_upkeep_begin(sq);
 
-	(void)out;
-	(void)now_s;
-	if (sq->n_dropped == 0)
-		return 0;
-	c = sq->dropped[sq->n_dropped - 1];
-	err = sq_upkeep_begin(sq);
 	if (err == 0 && c->stored != 0)
 		err = purge_members(sq, c, &members);
 	else if (err == 0)
 		err = purge_tail(sq, c, &entries);
 	err = sq_upkeep_end(sq, err);
-	if (err != 0)
-		return err;
-	purge_done(sq, c, members, entries);
-	return 1;
+	if (err == 0)
+		purge_done(sq, c, members, entries);
+	*rows = members + entries;
+	return err;
+}
+
+int
+sq_purge(struct sq *sq, int64_t now_s, struct store_op **out)
+{
+	/* One channel at a time would let the list grow as long as somebody
+	 * makes channels and drops them. */
+	size_t fresh = sq->n_dropped - sq->dropped_left;
+	size_t room = MAX_OF(PURGE_ROWS, 4 * PURGE_VISIT * fresh);
+	size_t done = 0, rows = 0;
+	int err = 0;
+
+	(void)out;
+	(void)now_s;
+	if (sq->n_dropped == 0)
+		return 0;
+	room = MIN_OF(room, PURGE_MOST);
+	while (err == 0 && sq->n_dropped != 0 && done < room) {
+		err = purge_visit(sq, &rows);
+		done += PURGE_VISIT + rows;
+	}
+	sq->dropped_left = sq->n_dropped;
+	return err != 0 ? err : 1;
 }

@@ -15,7 +15,7 @@
 #define MEM_MAGIC 0x6d656d31U
 #define RESERVE_S 2
 #define RESERVE_TAGS 65536
-#define EXPIRE_SLICE 256
+#define EXPIRE_SLICE 256	    /* at least */
 #define MAX_BYTES ((size_t)1 << 30) /* when no bound was set: there must be */
 
 struct mem_entry {
@@ -48,6 +48,7 @@ struct mem {
 	struct map channels; /* number -> mem_channel */
 	struct heap expiries;
 	struct quota kept; /* bytes of messages */
+	size_t fresh;	   /* messages since the last slice of upkeep */
 	uint64_t last;
 	uint64_t reserved;
 	bool reserve;
@@ -277,6 +278,7 @@ mem_append(void *be, struct store_append *a, int64_t now_s)
 	a->cursor =
 	    cursor_next(MAX_OF(mem->last, a->floor), (uint64_t)now_s, cursors);
 	mem->last = a->cursor + cursors - 1;
+	mem->fresh++;
 	mem_add(mem, a, m);
 	return 0;
 }
@@ -535,12 +537,14 @@ static int
 mem_tidy(void *be, int64_t now_s, struct store_op **out)
 {
 	struct heap_item *first;
+	size_t n = 0, room;
 	struct mem *mem;
-	int n = 0, err;
+	int err;
 
 	OBJ_CAST(mem, be, MEM_MAGIC);
-	while (n < EXPIRE_SLICE &&
-	    (first = heap_first(&mem->expiries)) != NULL &&
+	room = MAX_OF(EXPIRE_SLICE, 2 * mem->fresh);
+	mem->fresh = 0;
+	while (n < room && (first = heap_first(&mem->expiries)) != NULL &&
 	    first->key <= (uint64_t)now_s) {
 		mem_expire(
 		    mem, CONTAINER_OF(first, struct mem_message, expiry));

@@ -183,6 +183,7 @@ struct sq {
 	struct sq_expiry expiry;
 	struct chan **dropped; /* their messages are to be purged */
 	size_t n_dropped, dropped_room;
+	size_t dropped_left; /* n_dropped after the last slice of purging */
 	struct sq_backup *backup;
 };
 

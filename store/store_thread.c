@@ -42,12 +42,12 @@
 /*
  * Upkeep comes in bursts, each second what has expired in it, and a thread
  * that does not stop keeps a processor from those who have to answer.  So it
- * rests after each slice, so many times as long as that took, until so many
- * changes have come: with them it has to keep up.
+ * rests after each slice, so many times as long as that took and 5 ms at most,
+ * until so many changes have come: with them it has to keep up.
  */
 #define REST_TIMES 4
 #define REST_MAX_NS 5000000
-#define REST_CHANGES 64
+#define REST_CHANGES 64 /* tests/contract/store_env.c makes so many */
 
 struct store_thread {
 	const struct store_backend *backend;
@@ -369,7 +369,7 @@ thread_tidy(struct store_thread *t, int64_t now_s)
 	t->rest_until_ns =
 	    end_ns + MIN_OF(REST_TIMES * (end_ns - begin_ns), REST_MAX_NS);
 	t->rest_changes = 0;
-	/* Upkeep that failed otherwise is tried again at the next turn; the
+	/* Upkeep that failed otherwise is tried again after its rest; the
 	 * backend has said why in the log. */
 	thread_fail(t, MIN_OF(more, 0));
 	t->untidy = more > 0;

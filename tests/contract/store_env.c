@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define WAIT_MS 20000
-#define TURN_OPS 64 /* so many end upkeep's rest: store_thread.c */
+#define TURN_OPS 64 /* REST_CHANGES of store_thread.c */
 
 static int64_t
 env_wall(void *arg)

@@ -588,7 +588,7 @@ test_expiry(void **state)
 	e->now_s += 1;
 	env_expect(e, 1, 0, "long");
 	env_expect(e, 2, 0, "");
-	env_turns(e, 5);
+	env_turns(e, 12);
 	assert_int_equal(e->collected[1], 2);
 	assert_int_equal(e->collected[2], 2);
 	assert_int_equal(store_stats(e->s)->collected, 4);

@@ -1089,11 +1089,11 @@ test_expiry_order(void **state)
 	}
 	for (size_t i = 0; i < COUNT_OF(steps); i++) {
 		e->now_s = ENV_EPOCH + steps[i].at_s;
-		env_turns(e, 5);
+		env_turns(e, 12);
 		if (i == 3) {
 			gone = store_stats(e->s)->collected;
 			env_reopen(e);
-			env_turns(e, 5);
+			env_turns(e, 12);
 		}
 		assert_int_equal(
 		    gone + store_stats(e->s)->collected, steps[i].gone);

@@ -286,7 +286,7 @@ reserve(struct store_thread *t, int n)
 	assert_int_equal(take(t), n);
 }
 
-/* As if a slice had just taken very long. */
+/* As if its rest had no end. */
 static void
 rest_for_ever(struct store_thread *t)
 {
@@ -317,7 +317,7 @@ test_changes_end_rest(void **state)
 	reserve(t, REST_CHANGES - 1);
 	assert_int_equal(n_tidies, before);
 	reserve(t, 1);
-	assert_int_equal(n_tidies, before + 1);
+	assert_true(n_tidies > before);
 	store_thread_join(t);
 	store_thread_free(&t);
 }

@@ -523,6 +523,46 @@ test_purge(void **state)
 	check_copy(w);
 }
 
+/* Promise: who makes channels and drops them does not outrun it: some hundred
+ * that have come since the last slice go with the next. */
+static void
+test_purge_keeps_up(void **state)
+{
+	enum {
+		FIRST = CHANNELS + 1,
+		MANY = 200
+	};
+	struct world *w = *state;
+	struct sq *sq = w->be;
+	uint64_t numbers[MANY], reserved;
+	const struct store_drop all = { MANY, numbers };
+
+	assert_int_equal(store_sqlite.begin(w->be), 0);
+	for (uint64_t i = 0; i < MANY; i++) {
+		struct store_op *op =
+		    store_op_append(msg_new("x", 1, NULL, NULL, EPOCH + 60), 1);
+		char name[16];
+		int len = snprintf(name, sizeof(name), "c%d", (int)i);
+
+		numbers[i] = FIRST + i;
+		op->u.append.members[0] =
+		    (struct store_member){ .channel = numbers[i],
+			    .name = { name, (size_t)len } };
+		assert_int_equal(
+		    store_sqlite.append(w->be, &op->u.append, w->now_s), 0);
+		store_op_free(&op);
+	}
+	assert_int_equal(store_sqlite.commit(w->be, w->now_s, &reserved), 0);
+	assert_int_equal(store_sqlite.begin(w->be), 0);
+	assert_int_equal(store_sqlite.drop(w->be, &all), 0);
+	assert_int_equal(store_sqlite.commit(w->be, w->now_s, &reserved), 0);
+	assert_int_equal(sq->n_dropped, MANY);
+	while (sq->n_dropped == MANY)
+		assert_true(tidy(w));
+	assert_int_equal(sq->n_dropped, 0);
+	assert_int_equal(count(w, "SELECT count(*) FROM message"), 0);
+}
+
 /* Promise: a group that is rolled back has never been. */
 static void
 test_rollback(void **state)
@@ -603,6 +643,8 @@ main(void)
 		    test_buckets, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_purge, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_purge_keeps_up, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_rollback, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(
