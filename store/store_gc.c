@@ -1,9 +1,9 @@
 /*
  * store/store_gc.c - forgetting dropped channels, and the WAL's pages.
  *
- * A dropped channel's messages are deleted in slices of a few hundred, so a
- * publish never waits long for it.  Pages that become free are used again by
- * SQLite; the file does not shrink.
+ * A dropped channel's messages are deleted in slices, of some thousand rows if
+ * many channels were dropped at once, so a publish never waits long for it.
+ * Pages that become free are used again by SQLite; the file does not shrink.
  *
  * A checkpoint copies the WAL's pages into the database, all of them: its
  * length is bounded by beginning early.  With one connection it always
@@ -11,9 +11,9 @@
  */
 #include "store/store_sqlite_priv.h"
 
-#define PURGE_ROWS 256 /* of a visit, and of a slice at least */
-#define PURGE_VISIT 16 /* rows' worth, besides those it deletes */
-#define PURGE_MOST 4096
+#define PURGE_ROWS 256	/* of a visit, and of a slice at least */
+#define PURGE_VISIT 16	/* rows' worth, besides those it deletes */
+#define PURGE_MOST 4096 /* of a slice */
 #define CHECKPOINT_BYTES (16 << 20)
 
 int

@@ -336,6 +336,7 @@ sq_load(void *be, store_channel_f *each, void *arg, struct store_state *state)
 	sq->state.published += sq->state.loose[1];
 	/* What is old is no reason for a large slice. */
 	sq->expiry.published = sq->state.published;
+	sq->dropped_left = sq->n_dropped;
 	sq->loaded = true;
 	state->last = sq->last;
 	state->reserved = sq->state.reserved;

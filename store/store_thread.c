@@ -369,8 +369,8 @@ thread_tidy(struct store_thread *t, int64_t now_s)
 	t->rest_until_ns =
 	    end_ns + MIN_OF(REST_TIMES * (end_ns - begin_ns), REST_MAX_NS);
 	t->rest_changes = 0;
-	/* Upkeep that failed otherwise is tried again after its rest; the
-	 * backend has said why in the log. */
+	/* Upkeep that failed otherwise is tried again with the next group,
+	 * or in a second; the backend has said why in the log. */
 	thread_fail(t, MIN_OF(more, 0));
 	t->untidy = more > 0;
 	if (out != NULL)
