@@ -3,12 +3,14 @@
  *
  * A turn: libevent runs what is ready; then deferred work has its place: waits
  * that are over end, closed connections are freed, what was published in this
- * turn goes to the store in one hand-over.
+ * turn and is not with the store yet (hub.c) is handed over.
  *
  * SIGTERM is a lame duck: no more accepting, parked polls get their ordinary
  * empty answer, what is queued is committed and answered, exit 0.
  */
 #include <event2/event.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -187,6 +189,25 @@ loop_events_free(struct daemon *d)
 		(void)close(d->signal_fd);
 }
 
+/*
+ * A web server that has a request for us would be interrupted for each one:
+ * the loop, which mostly sleeps, is the kernel's favourite whenever it wakes.
+ * As a batch it waits for a processor, or for the end of the other's slice, and
+ * finds more to do at once.  Whoever started us with a policy of his own has
+ * his reasons.  The store's thread is as it was: all wait for it.
+ */
+static void
+loop_be_batch(void)
+{
+	struct sched_param param;
+	int policy;
+
+	if (pthread_getschedparam(pthread_self(), &policy, &param) == 0 &&
+	    policy == SCHED_OTHER)
+		(void)pthread_setschedparam(
+		    pthread_self(), SCHED_BATCH, &param);
+}
+
 int
 loop_run(struct daemon *d)
 {
@@ -197,6 +218,7 @@ loop_run(struct daemon *d)
 	if (err != 0) {
 		log_at(LOG_ERROR, "cannot set up the event loop");
 	} else {
+		loop_be_batch();
 		notify_kept(&d->notify, INHERIT_KEPT "fastcgi");
 		notify_kept(&d->notify, INHERIT_KEPT "scgi");
 		notify_kept(&d->notify, INHERIT_KEPT "http");

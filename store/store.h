@@ -224,7 +224,8 @@ int store_submit(struct store *s, struct store_op *op) MUST_CHECK;
  * unrun, with ERR_CLOSED.  Until it has come back. */
 void store_cancel(struct store_op *op);
 
-/* End of a loop turn: hand over what was submitted, wake the thread. */
+/* Hand over what was submitted, wake the thread: at the end of a loop turn at
+ * the latest. */
 void store_flush(struct store *s);
 
 /* Readable when results wait; then call store_dispatch(), which calls `done`. */

@@ -26,6 +26,28 @@ def log_has(d, *words, path=None):
             if all(w in line for w in words)]
 
 
+# Scheduling
+
+def policies(d):
+    """Of the loop, and of its other threads."""
+    pid = d.process.pid
+    others = {int(t) for t in os.listdir(f"/proc/{pid}/task")} - {pid}
+    return (os.sched_getscheduler(pid),
+            {os.sched_getscheduler(t) for t in others})
+
+
+def test_loop_is_a_batch(make_daemon):
+    """It interrupts nobody who is about to feed it; the store's thread, for
+    which all wait, is as it was."""
+    assert policies(make_daemon()) == (os.SCHED_BATCH, {os.SCHED_OTHER})
+
+
+def test_policy_of_the_administrator(make_daemon):
+    d = make_daemon(start=False)
+    d.start(before=["chrt", "--idle", "0"])
+    assert policies(d) == (os.SCHED_IDLE, {os.SCHED_IDLE})
+
+
 # Signals
 
 def reload(d, **settings):

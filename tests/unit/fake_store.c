@@ -417,8 +417,15 @@ store_submit(struct store *s, struct store_op *op)
 	} else {
 		fake_list_add(&s->changes, op);
 		s->n_changes++;
+		s->n_held++;
 	}
 	return 0;
+}
+
+void
+store_flush(struct store *s)
+{
+	s->n_held = 0;
 }
 
 uint64_t

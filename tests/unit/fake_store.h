@@ -64,6 +64,7 @@ struct store {
 	struct fake_list reads;
 	struct fake_list done; /* not handed back yet */
 	size_t n_changes, n_reads, n_done;
+	size_t n_held;		/* changes since the last store_flush() */
 	uint64_t told_reserved; /* what the loop knows */
 	int64_t now_s;		/* the thread's clock */
 	bool busy;		/* refuse appends: ERR_BUSY */
