@@ -692,4 +692,5 @@ api_handle(struct api *a, struct request *r)
 	if (call_admitted(&c))
 		call_dispatch(&c);
 	endpoint_unref(&c.endpoint);
+	hub_hand_over(a->hub);
 }

@@ -3,7 +3,7 @@
  *
  * A turn: libevent runs what is ready; then deferred work has its place: waits
  * that are over end, closed connections are freed, what was published in this
- * turn and is not with the store yet (hub.c) is handed over.
+ * turn and is not with the store yet (api.c) is handed over.
  *
  * SIGTERM is a lame duck: no more accepting, parked polls get their ordinary
  * empty answer, what is queued is committed and answered, exit 0.
@@ -194,7 +194,8 @@ loop_events_free(struct daemon *d)
  * the loop, which mostly sleeps, is the kernel's favourite whenever it wakes.
  * As a batch it waits for a processor, or for the end of the other's slice, and
  * finds more to do at once.  Whoever started us with a policy of his own has
- * his reasons.  The store's thread is as it was: all wait for it.
+ * his reasons, and where it is refused we go on as we are.  The store's thread,
+ * for which all wait, runs already and keeps what it has.
  */
 static void
 loop_be_batch(void)

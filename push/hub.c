@@ -23,7 +23,6 @@
 #define RESERVE_BEHIND_S 60    /* or when it is so old */
 #define RESERVE_BEFORE_MS 2000 /* of the next end of a wait */
 #define TICK_MS 1000
-#define HAND_OVER 8 /* publishes; the rest at the end of the turn */
 #define BACKLOG_MESSAGES 256
 #define BACKLOG_BYTES ((size_t)256 << 10)
 #define BACKLOGS_BYTES ((size_t)64 << 20) /* of all */
@@ -217,6 +216,12 @@ hub_tick(struct hub *h)
 	hub_reserve(h);
 }
 
+void
+hub_hand_over(struct hub *h)
+{
+	store_flush_many(h->store);
+}
+
 uint64_t
 hub_next_ms(const struct hub *h)
 {
@@ -320,9 +325,6 @@ hub_publish(struct hub *h, struct channel *const *channels, uint32_t n,
 		wait->home = (struct hub_wait **)&op->caller;
 	if (h->inflight++ == 0)
 		h->floor = h->given;
-	/* In a turn that has many the store works while we read on. */
-	if (h->inflight % HAND_OVER == 0)
-		store_flush(h->store);
 	return 0;
 }
 

@@ -1,9 +1,9 @@
 /*
  * store/store.c - the loop's side of the store: operations and their queue.
  *
- * What is submitted in one turn of the loop only moves a pointer here, and
- * goes over to the thread in one piece at the turn's end: one lock and at
- * most one wake-up per turn, however many publishes it brought.
+ * What is submitted only moves a pointer here, and goes over to the thread in
+ * pieces, the last at the end of the loop's turn: one lock and at most one
+ * wake-up for each.
  */
 #include "store/store.h"
 
@@ -22,8 +22,9 @@ struct store {
 	void *done_arg;
 
 	struct op_list submitted; /* until store_flush() */
-	size_t queued_reads;	  /* bytes, as below */
-	size_t queued_bytes;	  /* submitted and not done */
+	size_t n_submitted;
+	size_t queued_reads; /* bytes, as below */
+	size_t queued_bytes; /* submitted and not done */
 	bool loaded;
 	uint64_t reserved;
 	int fatal;
@@ -113,6 +114,7 @@ store_submit(struct store *s, struct store_op *op)
 		return ERR_BUSY;
 	*queued += op->bytes;
 	op_list_add(&s->submitted, op);
+	s->n_submitted++;
 	return 0;
 }
 
@@ -127,6 +129,14 @@ store_flush(struct store *s)
 {
 	if (s->submitted.first != NULL)
 		store_thread_push(s->thread, &s->submitted);
+	s->n_submitted = 0;
+}
+
+void
+store_flush_many(struct store *s)
+{
+	if (s->n_submitted >= STORE_MANY)
+		store_flush(s);
 }
 
 int

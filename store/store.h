@@ -3,7 +3,7 @@
  *
  * One thread behind this header owns the log.  Work goes to it as operations
  * and comes back as the same operations with their results filled in, in the
- * order: what was queued together is committed together, then reads, then
+ * order: what was handed over together is committed together, then reads, then
  * answers.  An operation has one owner at a time: the caller until
  * store_submit() took it, the store until `done` is called with it, then the
  * caller again (store_op_free()).
@@ -38,6 +38,8 @@ enum store_sync {
 	STORE_SYNC_NORMAL,
 	STORE_SYNC_OFF
 };
+
+#define STORE_MANY 8 /* operations, see store_flush_many() */
 
 struct store_config {
 	const char *path; /* a file, or "memory" */
@@ -227,6 +229,10 @@ void store_cancel(struct store_op *op);
 /* Hand over what was submitted, wake the thread: at the end of a loop turn at
  * the latest. */
 void store_flush(struct store *s);
+
+/* Likewise if there are STORE_MANY, so that in a large turn the thread works
+ * while we go on.  Between requests: what one submits stays together. */
+void store_flush_many(struct store *s);
 
 /* Readable when results wait; then call store_dispatch(), which calls `done`. */
 int store_fd(const struct store *s);

@@ -6,6 +6,7 @@
  */
 #include "store_env.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -1142,6 +1143,31 @@ test_queue_bound(void **state)
 	assert_int_equal(store_queued_bytes(e->s), 0);
 }
 
+/* Promise: before the end of a turn the thread gets what is many, no less. */
+static void
+test_flush_many(void **state)
+{
+	struct env *e = *state;
+	struct pollfd p = { .fd = store_fd(e->s), .events = POLLIN };
+	struct store_op *op;
+
+	for (int turn = 0; turn < 2; turn++) {
+		for (int i = 0; i < STORE_MANY; i++) {
+			store_flush_many(e->s);
+			env_submit(
+			    e, env_pub_op(&(struct pub){ .channel = 1 }));
+		}
+		assert_int_equal(poll(&p, 1, 20), 0);
+		store_flush_many(e->s);
+		assert_int_equal(poll(&p, 1, 10000), 1);
+		for (int i = 0; i < STORE_MANY; i++) {
+			op = env_wait(e);
+			assert_int_equal(op->err, 0);
+			store_op_free(&op);
+		}
+	}
+}
+
 /* Promise: closing finishes what was queued, and each operation comes back. */
 static void
 test_close_finishes(void **state)
@@ -1497,6 +1523,7 @@ main(void)
 		EACH(test_read_after_write),
 		EACH(test_reservation),
 		EACH(test_queue_bound),
+		EACH(test_flush_many),
 		EACH(test_close_finishes),
 		EACH(test_model),
 		{ "sqlite test_model_killed", test_model_killed, env_setup,

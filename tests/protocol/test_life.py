@@ -18,6 +18,7 @@ import conftest
 import wire
 from front import (SINCE_EVER, long_polling, polling, position, publisher,
                    wait_until)
+from test_durability import under_strace
 
 
 def log_has(d, *words, path=None):
@@ -36,16 +37,35 @@ def policies(d):
             {os.sched_getscheduler(t) for t in others})
 
 
-def test_loop_is_a_batch(make_daemon):
+@pytest.fixture
+def ordinary():
+    """Nobody has given us a policy, and a process may choose one."""
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        pytest.skip("these tests were started under a policy")
+    if subprocess.run(["chrt", "--batch", "0", "true"]).returncode != 0:
+        pytest.skip("no policy may be set here")
+
+
+def test_loop_is_a_batch(ordinary, make_daemon):
     """It interrupts nobody who is about to feed it; the store's thread, for
     which all wait, is as it was."""
     assert policies(make_daemon()) == (os.SCHED_BATCH, {os.SCHED_OTHER})
 
 
-def test_policy_of_the_administrator(make_daemon):
+def test_policy_of_the_administrator(ordinary, make_daemon):
     d = make_daemon(start=False)
     d.start(before=["chrt", "--idle", "0"])
     assert policies(d) == (os.SCHED_IDLE, {os.SCHED_IDLE})
+
+
+def test_policy_refused(ordinary, make_daemon):
+    """As a container may, or a drop-in of the unit's."""
+    d = make_daemon(start=False)
+    d.start(under_strace(d, "-e", "trace=sched_setscheduler", "-e",
+                         "inject=sched_setscheduler:error=EPERM"))
+    assert policies(d) == (os.SCHED_OTHER, {os.SCHED_OTHER})
+    publisher(d).post("a", b"x")
+    assert polling(d).get("a", **SINCE_EVER).status == 200
 
 
 # Signals

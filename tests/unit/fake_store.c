@@ -56,7 +56,7 @@ fake_forget_work(struct store *s)
 	fake_list_drop(&s->changes);
 	fake_list_drop(&s->reads);
 	fake_list_drop(&s->done);
-	s->n_changes = s->n_reads = s->n_done = 0;
+	s->n_changes = s->n_reads = s->n_done = s->n_held = 0;
 	s->busy = false;
 }
 
@@ -417,14 +417,17 @@ store_submit(struct store *s, struct store_op *op)
 	} else {
 		fake_list_add(&s->changes, op);
 		s->n_changes++;
-		s->n_held++;
 	}
+	s->n_held++;
 	return 0;
 }
 
 void
-store_flush(struct store *s)
+store_flush_many(struct store *s)
 {
+	if (s->n_held < STORE_MANY)
+		return;
+	s->handed = s->n_held;
 	s->n_held = 0;
 }
 

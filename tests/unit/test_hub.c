@@ -287,22 +287,6 @@ test_several_channels(void **state)
 	assert_int_equal(cursor_tag(w->store->log[2].cursor), 3);
 }
 
-/* In a turn that has many publishes few of them wait for its end; one alone
- * does, with what may come behind it. */
-static void
-test_hand_over(void **state)
-{
-	struct world *w = *state;
-
-	publish(w, "a", "x", true, NULL);
-	assert_int_equal(w->store->n_held, 1);
-	for (int i = 0; i < 50; i++) {
-		publish(w, "a", "x", true, NULL);
-		assert_true(w->store->n_held < 16);
-	}
-	fake_settle(w->store);
-}
-
 /* The answer counts the readers that the message finds, so it comes before
  * long polls leave with it; and before the commit nobody hears anything. */
 static void
@@ -1595,7 +1579,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_order_and_ids),
 		TEST(test_several_channels),
-		TEST(test_hand_over),
 		TEST(test_publisher_before_readers),
 		TEST(test_failed_publish),
 		TEST(test_failed_publish_before_another),

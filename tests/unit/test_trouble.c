@@ -588,32 +588,71 @@ test_handshake(void **state)
 	assert_end(t, &late);
 }
 
-/* Promise: a site's call that is not stored is no success, and the status of
- * the answer says so. */
 static void
-test_call_of_site(void **state)
+site_calls(struct trouble *t, struct slice calls)
 {
-	struct slice call = CALL;
-	struct trouble *t = *state;
 	struct layout *l = keyed(true);
 	char mac[41], query[64];
 	const char *params[] = { "bitrix_version", "5", "bitrix_route", "api",
 		"QUERY_STRING", query, NULL, NULL };
 
-	hex_mac(l->licences.personal.keys, call, mac);
+	hex_mac(l->licences.personal.keys, calls, mac);
 	(void)snprintf(query, sizeof(query), "signature=%s", mac);
 	api_set_layout(t->api, l);
-	ask(t, "POST", call.ptr, params);
+	ask(t, "POST", calls.ptr, params);
+}
+
+/* Promise: a site's call that is not stored is no success, and the status of
+ * the answer says so. */
+static void
+test_call_of_site(void **state)
+{
+	struct trouble *t = *state;
+
+	site_calls(t, CALL);
 	assert_false(t->front.over);
 	fake_transact(t->w->store, SIZE_MAX, ERR_FULL);
 	fake_dispatch(t->w->store);
 	assert_true(t->front.over && says(&t->front, "Status: 507"));
 	assert_true(says(&t->front, "\"error\""));
 	t->w->store->busy = true;
-	ask(t, "POST", call.ptr, params);
+	site_calls(t, CALL);
 	assert_true(t->front.over && says(&t->front, "Status: 503"));
 	assert_true(says(&t->front, "\"error\""));
 	assert_false(says(&t->front, "\"result\""));
+}
+
+/* Promise: in a turn with many requests the store has not to wait for the last
+ * of them; but what one publishes is handed over together, to be stored or
+ * refused together. */
+static void
+test_hand_over(void **state)
+{
+	struct slice call = CALL;
+	struct trouble *t = *state;
+	struct buf calls;
+
+	for (size_t i = 0; i < STORE_MANY; i++) {
+		assert_int_equal(t->w->store->handed, 0);
+		site_calls(t, call);
+		fake_settle(t->w->store);
+	}
+	assert_int_equal(t->w->store->handed, STORE_MANY);
+	site_calls(t, call);
+	fake_settle(t->w->store);
+	buf_init(&calls, 65536);
+	assert_int_equal(buf_text(&calls, "["), 0);
+	for (size_t i = 0; i < 3 * STORE_MANY; i++) {
+		assert_int_equal(buf_append(&calls, call.ptr, call.len), 0);
+		assert_int_equal(buf_text(&calls, ","), 0);
+	}
+	calls.data[calls.len - 1] = ']';
+	assert_int_equal(buf_append(&calls, "", 1), 0);
+	site_calls(t, (struct slice){ calls.data, calls.len - 1 });
+	assert_int_equal(t->w->store->handed, 1 + 3 * STORE_MANY);
+	buf_release(&calls);
+	fake_settle(t->w->store);
+	assert_true(t->front.over && says(&t->front, "Status: 200"));
 }
 
 /* Promise: a client's call that is not stored is answered with an error, under
@@ -687,6 +726,7 @@ main(void)
 		TEST(test_websocket_publishes),
 		TEST(test_batch_of_client),
 		TEST(test_call_of_site),
+		TEST(test_hand_over),
 		TEST(test_call_of_client),
 		TEST(test_many_calls),
 		TEST(test_daemon_ends),
