@@ -309,6 +309,7 @@ api_tunnel(struct api *a, struct request *r, struct slice bytes)
 		websocket_input(w, bytes);
 	else if (w->kind == WAIT_BITRIX_SOCKET)
 		bitrix_input(w, bytes);
+	hub_hand_over(a->hub);
 }
 
 void

@@ -46,8 +46,8 @@ void hub_set_time(struct hub *h, int64_t wall_s, uint64_t mono_ms);
 /* Ends waits whose time is over and collects inactive channels, a bounded
  * number each. */
 void hub_tick(struct hub *h);
-/* A request has been dealt with: of what goes to the store at the end of the
- * turn much may go now. */
+/* A request has been dealt with: if much waits for the end of the turn to go to
+ * the store, all of it goes now. */
 void hub_hand_over(struct hub *h);
 /* When to tick at the latest (monotonic ms); UINT64_MAX: no need. */
 uint64_t hub_next_ms(const struct hub *h);

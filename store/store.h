@@ -3,8 +3,8 @@
  *
  * One thread behind this header owns the log.  Work goes to it as operations
  * and comes back as the same operations with their results filled in, in the
- * order: what was handed over together is committed together, then reads, then
- * answers.  An operation has one owner at a time: the caller until
+ * order: what was handed over together is committed together, as far as one
+ * group goes, then reads, then answers.  An operation has one owner at a time: the caller until
  * store_submit() took it, the store until `done` is called with it, then the
  * caller again (store_op_free()).
  *
@@ -39,7 +39,9 @@ enum store_sync {
 	STORE_SYNC_OFF
 };
 
-#define STORE_MANY 8 /* operations, see store_flush_many() */
+/* Operations of any kind; fewer are not worth a lock and a wake-up of their
+ * own, see store_flush_many(). */
+#define STORE_MANY 8
 
 struct store_config {
 	const char *path; /* a file, or "memory" */
@@ -215,7 +217,7 @@ int store_load(struct store *s, store_channel_f *each, void *arg,
 int store_start(struct store *s, store_done_f *done, void *arg) MUST_CHECK;
 
 /*
- * Queue an operation; the thread sees it at the next store_flush().
+ * Queue an operation; the thread sees it once it was handed over.
  * ERR_BUSY: the queue's bound would be passed and the op stays the caller's.
  * Appends and reads are counted apart, so that readers cannot keep publishers
  * out; drops and reservations are always taken.
@@ -230,8 +232,9 @@ void store_cancel(struct store_op *op);
  * the latest. */
 void store_flush(struct store *s);
 
-/* Likewise if there are STORE_MANY, so that in a large turn the thread works
- * while we go on.  Between requests: what one submits stays together. */
+/* Likewise, all of it, if it is STORE_MANY or more, so that in a large turn the
+ * thread works while we go on.  Between requests: what one submits stays
+ * together. */
 void store_flush_many(struct store *s);
 
 /* Readable when results wait; then call store_dispatch(), which calls `done`. */

@@ -64,7 +64,7 @@ struct store {
 	struct fake_list reads;
 	struct fake_list done; /* not handed back yet */
 	size_t n_changes, n_reads, n_done;
-	size_t n_held;		/* operations to be handed over */
+	size_t n_held;		/* operations since the last hand-over */
 	size_t handed;		/* operations of the last hand-over */
 	uint64_t told_reserved; /* what the loop knows */
 	int64_t now_s;		/* the thread's clock */

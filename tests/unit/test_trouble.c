@@ -4,7 +4,8 @@
  *
  * The dialects over a hub over a store that fails when it is told to.  Every
  * kind of reader whose past cannot be read, every kind of publisher whose
- * message is not stored, and everybody who waits when the daemon ends.
+ * message is not stored, and everybody who waits when the daemon ends.  And
+ * when the store is handed what it shall keep.
  */
 #include "base/base.h"
 
@@ -589,17 +590,18 @@ test_handshake(void **state)
 }
 
 static void
-site_calls(struct trouble *t, struct slice calls)
+site_calls(struct trouble *t, const char *calls)
 {
 	struct layout *l = keyed(true);
 	char mac[41], query[64];
 	const char *params[] = { "bitrix_version", "5", "bitrix_route", "api",
 		"QUERY_STRING", query, NULL, NULL };
 
-	hex_mac(l->licences.personal.keys, calls, mac);
+	hex_mac(l->licences.personal.keys,
+	    (struct slice){ calls, strlen(calls) }, mac);
 	(void)snprintf(query, sizeof(query), "signature=%s", mac);
 	api_set_layout(t->api, l);
-	ask(t, "POST", calls.ptr, params);
+	ask(t, "POST", calls, params);
 }
 
 /* Promise: a site's call that is not stored is no success, and the status of
@@ -609,22 +611,22 @@ test_call_of_site(void **state)
 {
 	struct trouble *t = *state;
 
-	site_calls(t, CALL);
+	site_calls(t, CALL.ptr);
 	assert_false(t->front.over);
 	fake_transact(t->w->store, SIZE_MAX, ERR_FULL);
 	fake_dispatch(t->w->store);
 	assert_true(t->front.over && says(&t->front, "Status: 507"));
 	assert_true(says(&t->front, "\"error\""));
 	t->w->store->busy = true;
-	site_calls(t, CALL);
+	site_calls(t, CALL.ptr);
 	assert_true(t->front.over && says(&t->front, "Status: 503"));
 	assert_true(says(&t->front, "\"error\""));
 	assert_false(says(&t->front, "\"result\""));
 }
 
 /* Promise: in a turn with many requests the store has not to wait for the last
- * of them; but what one publishes is handed over together, to be stored or
- * refused together. */
+ * of them; but what one publishes is handed over together, to be in one group
+ * as a rule, which is stored or refused as a whole. */
 static void
 test_hand_over(void **state)
 {
@@ -634,11 +636,11 @@ test_hand_over(void **state)
 
 	for (size_t i = 0; i < STORE_MANY; i++) {
 		assert_int_equal(t->w->store->handed, 0);
-		site_calls(t, call);
+		site_calls(t, call.ptr);
 		fake_settle(t->w->store);
 	}
 	assert_int_equal(t->w->store->handed, STORE_MANY);
-	site_calls(t, call);
+	site_calls(t, call.ptr);
 	fake_settle(t->w->store);
 	buf_init(&calls, 65536);
 	assert_int_equal(buf_text(&calls, "["), 0);
@@ -648,7 +650,7 @@ test_hand_over(void **state)
 	}
 	calls.data[calls.len - 1] = ']';
 	assert_int_equal(buf_append(&calls, "", 1), 0);
-	site_calls(t, (struct slice){ calls.data, calls.len - 1 });
+	site_calls(t, calls.data);
 	assert_int_equal(t->w->store->handed, 1 + 3 * STORE_MANY);
 	buf_release(&calls);
 	fake_settle(t->w->store);
@@ -685,6 +687,20 @@ test_call_of_client(void **state)
 	client_says(t, 1, (struct slice){ text, (size_t)len });
 	assert_true(says(&t->front, "\"error\"") && says(&t->front, "77"));
 	assert_false(t->front.over || t->front.failed);
+}
+
+/* Promise: what comes by WebSockets has not to wait for the end either. */
+static void
+test_hand_over_of_client(void **state)
+{
+	struct trouble *t = *state;
+
+	join_signed(t, "4", "binaryMode=true");
+	for (size_t i = 0; i < STORE_MANY; i++) {
+		assert_int_equal(t->w->store->handed, 0);
+		say_batch(t);
+	}
+	assert_int_equal(t->w->store->handed, STORE_MANY);
 }
 
 /* Promise: what a client says that waits for the disk has a bound. */
@@ -727,6 +743,7 @@ main(void)
 		TEST(test_batch_of_client),
 		TEST(test_call_of_site),
 		TEST(test_hand_over),
+		TEST(test_hand_over_of_client),
 		TEST(test_call_of_client),
 		TEST(test_many_calls),
 		TEST(test_daemon_ends),
