@@ -40,7 +40,7 @@ struct fcgi_input {
 	struct fcgi_pairs pairs;
 	bool in_body;	/* the parameters are complete */
 	bool announced; /* there was a CONTENT_LENGTH */
-	bool wanted;	/* a body has begun, and may come */
+	bool wanted;	/* the body is, as far as it is known */
 	uint64_t content_length;
 };
 
@@ -416,30 +416,11 @@ body_end(const struct fcgi_req *q)
 	return 0;
 }
 
-/* More of the body; *over: it is not wanted, and q is answered.  Of one that is
- * there at once, as most are, that is not asked beforehand: nothing would be
- * saved, and it costs a publisher's request a tenth of our work. */
-static int
-body_more(struct fcgi_req *q, struct slice some, bool *over)
-{
-	struct fcgi_input *in = q->in;
-	bool whole = in->announced && some.len == in->content_length;
-
-	if (!in->wanted && !whole) {
-		*over =
-		    api_body(q->sess->conn.gw->api, &q->r) == API_BODY_REFUSED;
-		if (*over)
-			return 0;
-		in->wanted = true;
-	}
-	return buf_append(&q->r.body, some.ptr, some.len);
-}
-
 /* PARAMS or STDIN of a request that is still coming in. */
 static void
 on_stream(struct fcgi_req *q, const struct fcgi_piece *p)
 {
-	bool done = false, over = false;
+	bool done = false;
 	int err;
 
 	if (p->type == FCGI_PARAMS && p->length != 0) {
@@ -451,13 +432,11 @@ on_stream(struct fcgi_req *q, const struct fcgi_piece *p)
 		err = params_end(q);
 		done = q->stdin_open;
 	} else if (p->length != 0) {
-		err = body_more(q, p->content, &over);
+		err = buf_append(&q->r.body, p->content.ptr, p->content.len);
 	} else {
 		err = body_end(q);
 		done = true;
 	}
-	if (over)
-		return;
 	if (err == 0)
 		err = request_hold(&q->r, q->in->pairs.rest.cap);
 	if (err != 0)
@@ -582,6 +561,33 @@ sess_piece(struct fcgi_sess *s, const struct fcgi_piece *p)
 	}
 }
 
+static struct fcgi_req *
+sess_unasked(const struct fcgi_sess *s)
+{
+	struct fcgi_req *q;
+
+	LIST_FOREACH(q, &s->reqs, link)
+	if (q->in != NULL && !q->in->wanted && q->r.body.len != 0)
+		return q;
+	return NULL;
+}
+
+/* What was read is used up, and there are bodies that have begun and are not
+ * whole: are they wanted?  Who is not wanted is answered, and over.  Of a body
+ * that was there at once, as most are, in however many records, that is not
+ * asked: nothing would be saved, and it costs a publisher's request a sixth of
+ * our work. */
+static void
+sess_wait_bodies(struct fcgi_sess *s)
+{
+	struct fcgi_req *q;
+
+	while (conn_is_open(&s->conn) && (q = sess_unasked(s)) != NULL) {
+		q->in->wanted = true;
+		(void)api_body(s->conn.gw->api, &q->r);
+	}
+}
+
 static void
 fcgi_sess_input(struct conn *c, struct slice in)
 {
@@ -591,6 +597,7 @@ fcgi_sess_input(struct conn *c, struct slice in)
 	while (conn_is_open(c)) {
 		switch (fcgi_read(&s->reader, &in, &piece)) {
 		case CODEC_MORE:
+			sess_wait_bodies(s);
 			return;
 		case CODEC_BAD:
 			conn_close(c, CONN_CLOSE_RECORD);

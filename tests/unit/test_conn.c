@@ -1608,6 +1608,49 @@ test_fcgi_body_refused(void **state)
 	stop();
 }
 
+/* Of a body that is there at once nobody asks, though nginx gives each of its
+ * buffers a record; of those that are not, each once. */
+static void
+test_fcgi_body_asked(void **state)
+{
+	char wire[256];
+	size_t n;
+
+	(void)state;
+	start(GATEWAY_FASTCGI, REPLY);
+	begin_say(1, S("\16\1CONTENT_LENGTH8"));
+	n = record(wire, FCGI_STDIN, 1, S("bo"));
+	n += record(wire + n, FCGI_STDIN, 1, S("dybody"));
+	n += record(wire + n, FCGI_STDIN, 1, "", 0);
+	say(wire, n);
+	assert_int_equal(api.asked, 0);
+	assert_int_equal(api.n, 1);
+	assert_int_equal(api.body_len, 8);
+
+	begin_say(1, S("\16\1CONTENT_LENGTH8"));
+	begin_say(2, S("\16\1CONTENT_LENGTH8"));
+	n = record(wire, FCGI_STDIN, 1, S("bo"));
+	n += record(wire + n, FCGI_STDIN, 2, S("body"));
+	say(wire, n);
+	assert_int_equal(api.asked, 2);
+	record_say(FCGI_STDIN, 1, S("dyb"));
+	record_say(FCGI_STDIN, 2, S("body"));
+	record_say(FCGI_STDIN, 2, "", 0);
+	record_say(FCGI_STDIN, 1, S("ody"));
+	record_say(FCGI_STDIN, 1, "", 0);
+	assert_int_equal(api.asked, 2);
+	assert_int_equal(api.n, 3);
+
+	api.body = API_BODY_REFUSED;
+	begin_say(1, S("\16\1CONTENT_LENGTH8"));
+	begin_say(2, S("\16\1CONTENT_LENGTH8"));
+	say(wire, n);
+	assert_int_equal(api.asked, 4);
+	assert_int_equal(api.n, 3);
+	assert_false(gateway_busy(gateway));
+	stop();
+}
+
 static void
 test_scgi_body_refused(void **state)
 {
@@ -1647,6 +1690,7 @@ main(void)
 		cmocka_unit_test(test_http_body),
 		cmocka_unit_test(test_http_dropped_is_no_tunnel),
 		cmocka_unit_test(test_fcgi_body_refused),
+		cmocka_unit_test(test_fcgi_body_asked),
 		cmocka_unit_test(test_scgi_body_refused),
 		cmocka_unit_test(test_http_pipelined),
 		cmocka_unit_test(test_http_gone_unread),
