@@ -302,8 +302,7 @@ sq_free(struct sq *sq)
 	free(sq->buckets.at);
 	free(sq->trims.chans.at);
 	free(sq->trims.rows.at);
-	free(sq->members);
-	free(sq->floors);
+	sq_add_release(sq);
 	free(sq->path);
 	free(sq);
 }

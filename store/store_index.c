@@ -85,14 +85,13 @@ index_hidden(struct sq *sq, struct change *ch, const struct tail_entry *e)
 static int
 index_entry(struct sq *sq, struct change *ch, const struct tail_entry *e)
 {
-	sqlite3_stmt *st = sq->st.at[STMT_MEMBER_ADD];
 	uint64_t bucket = bucket_of(sq, e->cursor);
-	int code;
+	int err = sq_add_member(sq,
+	    &(struct added_member){
+		bucket, ch->c->number, e->cursor, e->id, e->place });
 
-	STMT_BIND(st, bucket, ch->c->number, e->cursor, e->id, e->place);
-	code = stmt_run(st);
-	if (code != SQLITE_OK)
-		return sq_error(sq, code, "index a message");
+	if (err != 0)
+		return err;
 	if (ch->stored++ == 0)
 		ch->oldest_bucket = bucket;
 	ch->indexed = e->cursor;

@@ -12,7 +12,7 @@
  */
 #include "store/store_sqlite_priv.h"
 
-#include <zlib.h>
+#include <libdeflate.h>
 
 static bool
 cursor_possible(uint64_t cursor)
@@ -163,7 +163,7 @@ load_last(struct sq *sq)
 static uint64_t
 name_sum(uint64_t number, struct slice name)
 {
-	uint64_t sum = crc32_z(0, (const unsigned char *)name.ptr, name.len);
+	uint64_t sum = libdeflate_crc32(0, name.ptr, name.len);
 
 	return (sum << 32 | name.len) * (2 * number + 1);
 }

@@ -21,7 +21,8 @@ struct store_backend {
 	int (*begin)(void *be);
 	/* ERR_NOTFOUND: an unknown channel without a name; nothing was done
 	 * and the group is as it was.  After any other error of append or drop,
-	 * unless own_failures, or of commit the group has to be rolled back. */
+	 * unless own_failures, or of commit the group has to be rolled back.
+	 * The operation stays until commit or rollback has returned. */
 	int (*append)(void *be, struct store_append *a, int64_t now_s);
 	int (*drop)(void *be, const struct store_drop *d);
 	/* Have the commit reserve positions anew, if they run short. */

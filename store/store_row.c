@@ -1,7 +1,7 @@
 /* store/store_row.c - how a message stands in its row. */
 #include "store/store_sqlite_priv.h"
 
-#include <zlib.h>
+#include <libdeflate.h>
 
 static void
 put64(unsigned char *at, uint64_t v)
@@ -63,7 +63,7 @@ row_sum(uint64_t row, const struct msg *m, bool shared, const void *members,
     size_t len, const void *floors)
 {
 	unsigned char head[8 * 6];
-	uLong sum;
+	uint32_t sum;
 
 	put64(head, row);
 	put64(head + 8, (uint64_t)m->expires);
@@ -72,12 +72,12 @@ row_sum(uint64_t row, const struct msg *m, bool shared, const void *members,
 	put64(head + 24, (uint64_t)m->extra_len << 32 | m->text_len);
 	put64(head + 32, (uint64_t)m->has_event_id << 32 | m->event_id_len);
 	put64(head + 40, (uint64_t)m->has_event_type << 32 | m->event_type_len);
-	sum = crc32_z(0, head, sizeof(head));
-	sum = crc32_z(sum, members, len);
+	sum = libdeflate_crc32(0, head, sizeof(head));
+	sum = libdeflate_crc32(sum, members, len);
 	if (floors != NULL)
-		sum = crc32_z(sum, floors, len / MEMBER_BYTES * FLOOR_BYTES);
-	return (uint32_t)crc32_z(
-	    sum, (const unsigned char *)m->data, msg_bytes(m));
+		sum = libdeflate_crc32(
+		    sum, floors, len / MEMBER_BYTES * FLOOR_BYTES);
+	return libdeflate_crc32(sum, m->data, msg_bytes(m));
 }
 
 static bool

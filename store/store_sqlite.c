@@ -112,7 +112,10 @@ sq_change(struct sq *sq, struct chan *c)
 		.oldest_bucket = c->oldest_bucket,
 		.floor = c->floor,
 		.over = c->over,
-		.hidden = tail_after(&c->tail, c->floor),
+		/* The tail begins after `indexed`: mostly it need not be
+		 * looked at. */
+		.hidden =
+		    c->floor > c->indexed ? tail_after(&c->tail, c->floor) : 0,
 	};
 	c->change = (uint32_t)sq->changes.count;
 	return ch;
@@ -267,15 +270,7 @@ static int
 sq_prepare(struct sq *sq, struct store_append *a)
 {
 	int err = sq_reserve_changes(sq, (size_t)a->n * 2);
-	void *members = sq->members, *floors = sq->floors;
 
-	if (err == 0)
-		err =
-		    array_fit(&members, &sq->members_room, a->n, MEMBER_BYTES);
-	sq->members = members;
-	if (err == 0)
-		err = array_fit(&floors, &sq->floors_room, a->n, FLOOR_BYTES);
-	sq->floors = floors;
 	for (uint32_t i = 0; i < a->n && err == 0; i++) {
 		const struct store_member *m = &a->members[i];
 
@@ -283,53 +278,6 @@ sq_prepare(struct sq *sq, struct store_append *a)
 			err = sq_make_chan(sq, m);
 	}
 	return err;
-}
-
-static void
-bind_given(sqlite3_stmt *st, int i, bool given, struct slice s)
-{
-	if (given)
-		(void)sqlite3_bind_blob(
-		    st, i, s.ptr, (int)s.len, SQLITE_STATIC);
-	else
-		(void)sqlite3_bind_null(st, i);
-}
-
-static int
-sq_insert(struct sq *sq, const struct store_append *a)
-{
-	sqlite3_stmt *st = sq->st.at[STMT_MESSAGE_ADD];
-	const struct msg *m = a->msg;
-	uint64_t expires = (uint64_t)m->expires;
-	bool early = expires < sq->next.horizon, trimmed = false;
-	size_t len = (size_t)a->n * MEMBER_BYTES;
-	int code;
-
-	for (uint32_t i = 0; i < a->n; i++) {
-		const struct store_member *to = &a->members[i];
-		const struct chan *c = sq_chan(sq, to->channel);
-
-		row_put_member(
-		    sq->members + i * MEMBER_BYTES, to->channel, to->id);
-		row_put_floor(sq->floors + i * FLOOR_BYTES,
-		    sq->changes.at[c->change - 1].floor);
-		trimmed = trimmed || to->trimmed != 0;
-	}
-	sq->next.horizon = MAX_OF(sq->next.horizon, expires);
-	sq->loose_bytes += msg_bytes(m);
-	STMT_BIND(st, a->cursor, expires, early,
-	    row_sum(a->cursor, m, a->shared, sq->members, len,
-		trimmed ? sq->floors : NULL),
-	    a->shared);
-	(void)sqlite3_bind_blob(st, 6, sq->members, (int)len, SQLITE_STATIC);
-	bind_given(st, 7, m->has_event_id, msg_event_id(m));
-	bind_given(st, 8, m->has_event_type, msg_event_type(m));
-	bind_given(st, 9, true, msg_text(m));
-	bind_given(st, 10, m->extra_len != 0, msg_extra(m));
-	bind_given(st, 11, trimmed,
-	    (struct slice){ (char *)sq->floors, (size_t)a->n * FLOOR_BYTES });
-	code = stmt_run(st);
-	return code == SQLITE_OK ? 0 : sq_error(sq, code, "add a message");
 }
 
 static int
@@ -382,7 +330,7 @@ sq_append(void *be, struct store_append *a, int64_t now_s)
 	if (err != 0 || !a->keep)
 		return err;
 	sq->next.loose[1] += a->n;
-	return sq_insert(sq, a);
+	return sq_add_message(sq, a);
 }
 
 static int
@@ -556,6 +504,7 @@ sq_forget(struct sq *sq)
 	sq->removals.count = 0;
 	sq->trimmed = 0;
 	sq->reserve = false;
+	sq_add_forget(sq);
 }
 
 static int
@@ -563,7 +512,9 @@ sq_commit_changes(struct sq *sq)
 {
 	int err, code;
 
-	err = sq_write_rows(sq);
+	err = sq_add_rest(sq);
+	if (err == 0)
+		err = sq_write_rows(sq);
 	if (err == 0)
 		err = sq_write_state(sq);
 	if (err == 0)

@@ -131,6 +131,23 @@ struct sq_expiry {
 	size_t n_rows, rows_room, rows_at;
 };
 
+/* Rows of the transaction that wait for others, in the order in which they
+ * came: store_add.c. */
+struct adds {
+	struct added_message {
+		const struct msg *msg; /* its operation's */
+		uint64_t cursor;
+		bool early, shared, trimmed;
+		uint32_t n;
+		unsigned char *members; /* n, then their n floors */
+		size_t room;
+	} messages[STMT_MANY];
+	struct added_member {
+		uint64_t bucket, channel, cursor, id, place;
+	} members[STMT_MANY];
+	int n_messages, n_members;
+};
+
 struct sq {
 	uint32_t magic;
 	sqlite3 *db;
@@ -168,11 +185,8 @@ struct sq {
 	struct removals removals;
 	uint64_t trimmed;
 	struct trims trims;
-	bool reserve;		/* asked for */
-	unsigned char *members; /* scratch: a row's members */
-	size_t members_room;
-	unsigned char *floors; /* and their floors */
-	size_t floors_room;
+	bool reserve; /* asked for */
+	struct adds adds;
 
 	/* upkeep */
 	size_t upkeep_at;    /* whose turn it is */
@@ -237,6 +251,13 @@ int row_message(sqlite3_stmt *st, uint64_t row, struct msg **out) MUST_CHECK;
 /* Do a row's members agree with what the index says of one? */
 bool row_has_member(bool shared, struct slice members, uint64_t place,
     uint64_t channel, uint64_t id);
+
+/* store_add.c: rows are added, the last of them by sq_add_rest() */
+int sq_add_message(struct sq *sq, const struct store_append *a) MUST_CHECK;
+int sq_add_member(struct sq *sq, const struct added_member *m) MUST_CHECK;
+int sq_add_rest(struct sq *sq) MUST_CHECK;
+void sq_add_forget(struct sq *sq); /* those that wait */
+void sq_add_release(struct sq *sq);
 
 /* store_load.c */
 int sq_load(

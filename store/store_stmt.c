@@ -7,6 +7,16 @@
 
 #include <errno.h>
 
+#define EIGHT(row) \
+	row ", " row ", " row ", " row ", " row ", " row ", " row ", " row
+
+#define MESSAGE_ADD \
+	" INTO message (cursor, expires, early, sum, shared, members," \
+	" event_id, event_type, body, extra, floors) VALUES "
+#define MESSAGE_ROW "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#define MEMBER_ADD " INTO member (bucket, channel, cursor, id, place) VALUES "
+#define MEMBER_ROW "(?, ?, ?, ?, ?)"
+
 static const char *const stmt_sql[STMT_COUNT] = {
 	[STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[STMT_COMMIT] = "COMMIT",
@@ -17,10 +27,11 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	[STMT_STATE_SET] =
 	    "UPDATE state SET reserved = ?, indexed = ?, horizon = ?,"
 	    " next_channel = ?, published = ?",
-	[STMT_MESSAGE_ADD] =
-	    "INSERT INTO message (cursor, expires, early, sum, shared, members,"
-	    " event_id, event_type, body, extra, floors)"
-	    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[STMT_MESSAGE_ADD] = "INSERT" MESSAGE_ADD MESSAGE_ROW,
+	/* FAIL: what a failed one has done stays, until its transaction is
+	 * rolled back.  To undo it alone SQLite would open a savepoint. */
+	[STMT_MESSAGE_ADD_MANY] =
+	    "INSERT OR FAIL" MESSAGE_ADD EIGHT(MESSAGE_ROW),
 	[STMT_MESSAGE_GET] =
 	    "SELECT expires, sum, shared, members, event_id, event_type, body,"
 	    " extra, floors FROM message WHERE cursor = ?",
@@ -45,9 +56,8 @@ static const char *const stmt_sql[STMT_COUNT] = {
 	/* Another channel may still have it: then its expiry will do. */
 	[STMT_MESSAGE_DELETE_SINGLE] =
 	    "DELETE FROM message WHERE cursor = ? AND length(members) = 16",
-	[STMT_MEMBER_ADD] =
-	    "INSERT INTO member (bucket, channel, cursor, id, place)"
-	    " VALUES (?, ?, ?, ?, ?)",
+	[STMT_MEMBER_ADD] = "INSERT" MEMBER_ADD MEMBER_ROW,
+	[STMT_MEMBER_ADD_MANY] = "INSERT OR FAIL" MEMBER_ADD EIGHT(MEMBER_ROW),
 	[STMT_MEMBER_BUCKET] = "SELECT bucket FROM member WHERE bucket >= ?"
 			       " ORDER BY bucket LIMIT 1",
 	[STMT_MEMBER_ALL] = "SELECT channel, cursor FROM member",
@@ -102,12 +112,12 @@ stmts_release(struct stmts *s)
 }
 
 void
-stmt_bind(sqlite3_stmt *st, const uint64_t *values, int n)
+stmt_bind(sqlite3_stmt *st, int first, const uint64_t *values, int n)
 {
 	/* This fails only for a wrong index or a running statement. */
 	for (int i = 0; i < n; i++) {
-		int code =
-		    sqlite3_bind_int64(st, i + 1, (sqlite3_int64)values[i]);
+		int code = sqlite3_bind_int64(
+		    st, first + i + 1, (sqlite3_int64)values[i]);
 
 		assert(code == SQLITE_OK);
 		(void)code;

@@ -11,6 +11,11 @@
 
 #include <sqlite3.h>
 
+/* Rows of the statements that add many; parameters of each. */
+#define STMT_MANY 8
+#define MESSAGE_PARAMS 11
+#define MEMBER_PARAMS 5
+
 enum stmt_id {
 	STMT_BEGIN,
 	STMT_COMMIT,
@@ -18,6 +23,7 @@ enum stmt_id {
 	STMT_STATE_GET,
 	STMT_STATE_SET,
 	STMT_MESSAGE_ADD,
+	STMT_MESSAGE_ADD_MANY,
 	STMT_MESSAGE_GET,
 	STMT_MESSAGE_HEAD,
 	STMT_MESSAGE_LAST,
@@ -27,6 +33,7 @@ enum stmt_id {
 	STMT_MESSAGE_DELETE,
 	STMT_MESSAGE_DELETE_SINGLE,
 	STMT_MEMBER_ADD,
+	STMT_MEMBER_ADD_MANY,
 	STMT_MEMBER_BUCKET,
 	STMT_MEMBER_ALL,
 	STMT_MEMBER_NEXT,
@@ -51,11 +58,12 @@ struct stmts {
 int stmts_prepare(struct stmts *s, sqlite3 *db);
 void stmts_release(struct stmts *s);
 
-/* Bind n numbers to the parameters 1..n. */
-void stmt_bind(sqlite3_stmt *st, const uint64_t *values, int n);
-#define STMT_BIND(st, ...) \
-	stmt_bind((st), (const uint64_t[]){ __VA_ARGS__ }, \
+/* Bind n numbers to the parameters first + 1 and so on. */
+void stmt_bind(sqlite3_stmt *st, int first, const uint64_t *values, int n);
+#define STMT_BIND_AT(st, first, ...) \
+	stmt_bind((st), (first), (const uint64_t[]){ __VA_ARGS__ }, \
 	    (int)COUNT_OF(((const uint64_t[]){ __VA_ARGS__ })))
+#define STMT_BIND(st, ...) STMT_BIND_AT(st, 0, __VA_ARGS__)
 
 /* Run a statement that gives no rows: SQLITE_OK or its code; it is reset. */
 int stmt_run(sqlite3_stmt *st);

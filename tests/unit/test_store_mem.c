@@ -18,6 +18,7 @@
 static void
 group(void *be, uint32_t n, int64_t expires)
 {
+	struct store_op *ops = NULL;
 	uint64_t reserved;
 
 	assert_int_equal(store_mem.begin(be), 0);
@@ -28,9 +29,16 @@ group(void *be, uint32_t n, int64_t expires)
 		op->u.append.members[0] =
 		    (struct store_member){ .channel = 1, .name = SLICE("c") };
 		assert_int_equal(store_mem.append(be, &op->u.append, EPOCH), 0);
-		store_op_free(&op);
+		op->next = ops;
+		ops = op;
 	}
 	assert_int_equal(store_mem.commit(be, EPOCH, &reserved), 0);
+	while (ops != NULL) {
+		struct store_op *op = ops;
+
+		ops = op->next;
+		store_op_free(&op);
+	}
 }
 
 /* How many messages go with the next slice. */

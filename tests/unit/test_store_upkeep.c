@@ -47,6 +47,8 @@ struct world {
 
 	/* what a copy told */
 	size_t told;
+
+	struct store_op *group; /* until it is committed */
 };
 
 static int64_t
@@ -269,6 +271,28 @@ keep(struct world *w, uint64_t c, uint64_t cursor, int64_t expires,
 }
 
 static void
+hold(struct world *w, struct store_op *op)
+{
+	op->next = w->group;
+	w->group = op;
+}
+
+static void
+commit(struct world *w)
+{
+	uint64_t reserved = 0;
+
+	assert_int_equal(store_sqlite.commit(w->be, w->now_s, &reserved), 0);
+	assert_true(reserved >= w->last);
+	while (w->group != NULL) {
+		struct store_op *op = w->group;
+
+		w->group = op->next;
+		store_op_free(&op);
+	}
+}
+
+static void
 append(struct world *w, uint32_t cap)
 {
 	static const char *const names = "abcdefghijklmnopqrstuvwxyzABCDE";
@@ -301,19 +325,17 @@ append(struct world *w, uint32_t cap)
 	for (uint32_t i = 0; a->keep && i < n; i++)
 		keep(w, c + i, store_append_cursor(a, i), expires,
 		    &a->members[i]);
-	store_op_free(&op);
+	hold(w, op);
 }
 
 static void
 group(struct world *w, int appends, uint32_t cap)
 {
-	uint64_t reserved = 0;
 
 	assert_int_equal(store_sqlite.begin(w->be), 0);
 	for (int i = 0; i < appends; i++)
 		append(w, cap != 0 ? cap + pick(w, 3) : 0);
-	assert_int_equal(store_sqlite.commit(w->be, w->now_s, &reserved), 0);
-	assert_true(reserved >= w->last);
+	commit(w);
 }
 
 static void
@@ -549,9 +571,9 @@ left_of_dropped(struct world *w, uint32_t many, bool indexed)
 			    .name = { name, (size_t)len } };
 		assert_int_equal(
 		    store_sqlite.append(w->be, &op->u.append, w->now_s), 0);
-		store_op_free(&op);
+		hold(w, op);
 	}
-	assert_int_equal(store_sqlite.commit(w->be, w->now_s, &reserved), 0);
+	commit(w);
 	w->now_s += indexed ? 5 : 0;
 	while (indexed && tidy(w))
 		continue;
