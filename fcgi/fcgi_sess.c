@@ -561,22 +561,31 @@ sess_piece(struct fcgi_sess *s, const struct fcgi_piece *p)
 	}
 }
 
+/* A body that has begun, and of which more may come. */
+static bool
+body_is_part(const struct fcgi_req *q)
+{
+	const struct fcgi_input *in = q->in;
+
+	return in != NULL && q->r.body.len != 0 &&
+	    !(in->announced && q->r.body.len == in->content_length);
+}
+
 static struct fcgi_req *
 sess_unasked(const struct fcgi_sess *s)
 {
 	struct fcgi_req *q;
 
 	LIST_FOREACH(q, &s->reqs, link)
-	if (q->in != NULL && !q->in->wanted && q->r.body.len != 0)
+	if (body_is_part(q) && !q->in->wanted)
 		return q;
 	return NULL;
 }
 
-/* What was read is used up, and there are bodies that have begun and are not
- * whole: are they wanted?  Who is not wanted is answered, and over.  Of a body
- * that was there at once, as most are, in however many records, that is not
- * asked: nothing would be saved, and it costs a publisher's request a sixth of
- * our work. */
+/* What was read is used up: are the bodies wanted of which more is to come?
+ * Who is not wanted is answered, and over.  Of a body that was there at once,
+ * as most are, in however many records, that is not asked: nothing would be
+ * saved, and it costs a publisher's request a sixth of our work. */
 static void
 sess_wait_bodies(struct fcgi_sess *s)
 {

@@ -107,8 +107,10 @@ sq_add_message(struct sq *sq, const struct store_append *a)
 	struct added_message *r = &sq->adds.messages[sq->adds.n_messages];
 	uint64_t expires = (uint64_t)a->msg->expires;
 	unsigned char *member, *floor;
-	int err = fit_members(r, a->n);
+	int err;
 
+	assert(sq->adds.n_messages < STMT_MANY); /* or it was rolled back */
+	err = fit_members(r, a->n);
 	if (err != 0)
 		return err;
 	r->msg = a->msg;
@@ -135,6 +137,7 @@ sq_add_message(struct sq *sq, const struct store_append *a)
 int
 sq_add_member(struct sq *sq, const struct added_member *m)
 {
+	assert(sq->adds.n_members < STMT_MANY);
 	sq->adds.members[sq->adds.n_members] = *m;
 	return ++sq->adds.n_members == STMT_MANY ? add_members(sq) : 0;
 }

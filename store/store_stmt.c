@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+static_assert(STMT_MANY == 8, "EIGHT");
 #define EIGHT(row) \
 	row ", " row ", " row ", " row ", " row ", " row ", " row ", " row
 

@@ -278,18 +278,24 @@ hold(struct world *w, struct store_op *op)
 }
 
 static void
-commit(struct world *w)
+free_group(struct world *w)
 {
-	uint64_t reserved = 0;
-
-	assert_int_equal(store_sqlite.commit(w->be, w->now_s, &reserved), 0);
-	assert_true(reserved >= w->last);
 	while (w->group != NULL) {
 		struct store_op *op = w->group;
 
 		w->group = op->next;
 		store_op_free(&op);
 	}
+}
+
+static void
+commit(struct world *w)
+{
+	uint64_t reserved = 0;
+
+	assert_int_equal(store_sqlite.commit(w->be, w->now_s, &reserved), 0);
+	assert_true(reserved >= w->last);
+	free_group(w);
 }
 
 static void
@@ -331,7 +337,6 @@ append(struct world *w, uint32_t cap)
 static void
 group(struct world *w, int appends, uint32_t cap)
 {
-
 	assert_int_equal(store_sqlite.begin(w->be), 0);
 	for (int i = 0; i < appends; i++)
 		append(w, cap != 0 ? cap + pick(w, 3) : 0);
@@ -625,6 +630,24 @@ test_rollback(void **state)
 	assert_true(op->u.append.cursor > w->last);
 	w->last = op->u.append.cursor + 1;
 	store_sqlite.rollback(w->be);
+	check_reads(w, w->be);
+	check_copy(w);
+	/* One statement's rows are written, and others wait for theirs. */
+	assert_int_equal(store_sqlite.begin(w->be), 0);
+	for (int i = 0; i < STMT_MANY + 3; i++) {
+		struct store_op *one = store_op_append(
+		    msg_new("y", 1, NULL, NULL, w->now_s + 5), 1);
+
+		one->u.append.members[0] = (struct store_member){
+			.channel = 1,
+		};
+		assert_int_equal(
+		    store_sqlite.append(w->be, &one->u.append, w->now_s), 0);
+		w->last = one->u.append.cursor;
+		hold(w, one);
+	}
+	store_sqlite.rollback(w->be);
+	free_group(w);
 	check_reads(w, w->be);
 	check_copy(w);
 	/* Channel 77 is as unknown as before. */
