@@ -20,8 +20,9 @@ bind_given(sqlite3_stmt *st, int i, bool given, struct slice s)
 }
 
 static void
-bind_message(sqlite3_stmt *st, int at, const struct added_message *r)
+bind_message(sqlite3_stmt *st, int at, const struct adds *a, int i)
 {
+	const struct added_message *r = &a->messages[i];
 	const struct msg *m = r->msg;
 	size_t len = r->n * (size_t)MEMBER_BYTES;
 	struct slice members = { (char *)r->members, len };
@@ -41,52 +42,42 @@ bind_message(sqlite3_stmt *st, int at, const struct added_message *r)
 }
 
 static void
-bind_member(sqlite3_stmt *st, int at, const struct added_member *m)
+bind_member(sqlite3_stmt *st, int at, const struct adds *a, int i)
 {
+	const struct added_member *m = &a->members[i];
+
 	STMT_BIND_AT(st, at, m->bucket, m->channel, m->cursor, m->id, m->place);
 }
 
-/* Those that wait: by one statement if there are as many as it takes. */
-static int
-add_messages(struct sq *sq)
-{
-	struct adds *a = &sq->adds;
-	int step = a->n_messages == STMT_MANY ? STMT_MANY : 1;
-	sqlite3_stmt *st =
-	    sq->st.at[step == 1 ? STMT_MESSAGE_ADD : STMT_MESSAGE_ADD_MANY];
+struct kind {
+	enum stmt_id one, many;
+	int params; /* of a row */
+	void (*bind)(sqlite3_stmt *st, int at, const struct adds *a, int i);
+	const char *doing;
+};
 
-	for (int i = 0; i < a->n_messages; i += step) {
+static const struct kind kind_message = { STMT_MESSAGE_ADD,
+	STMT_MESSAGE_ADD_MANY, MESSAGE_PARAMS, bind_message, "add a message" };
+static const struct kind kind_member = { STMT_MEMBER_ADD, STMT_MEMBER_ADD_MANY,
+	MEMBER_PARAMS, bind_member, "index a message" };
+
+/* The *n that wait: by one statement if they are as many as it takes. */
+static int
+add_waiting(struct sq *sq, const struct kind *kind, int *n)
+{
+	int step = *n == STMT_MANY ? STMT_MANY : 1;
+	sqlite3_stmt *st = sq->st.at[step == 1 ? kind->one : kind->many];
+
+	for (int i = 0; i < *n; i += step) {
 		int code;
 
 		for (int k = 0; k < step; k++)
-			bind_message(
-			    st, k * MESSAGE_PARAMS, &a->messages[i + k]);
+			kind->bind(st, k * kind->params, &sq->adds, i + k);
 		code = stmt_run(st);
 		if (code != SQLITE_OK)
-			return sq_error(sq, code, "add a message");
+			return sq_error(sq, code, kind->doing);
 	}
-	a->n_messages = 0;
-	return 0;
-}
-
-static int
-add_members(struct sq *sq)
-{
-	struct adds *a = &sq->adds;
-	int step = a->n_members == STMT_MANY ? STMT_MANY : 1;
-	sqlite3_stmt *st =
-	    sq->st.at[step == 1 ? STMT_MEMBER_ADD : STMT_MEMBER_ADD_MANY];
-
-	for (int i = 0; i < a->n_members; i += step) {
-		int code;
-
-		for (int k = 0; k < step; k++)
-			bind_member(st, k * MEMBER_PARAMS, &a->members[i + k]);
-		code = stmt_run(st);
-		if (code != SQLITE_OK)
-			return sq_error(sq, code, "index a message");
-	}
-	a->n_members = 0;
+	*n = 0;
 	return 0;
 }
 
@@ -131,7 +122,9 @@ sq_add_message(struct sq *sq, const struct store_append *a)
 	}
 	sq->next.horizon = MAX_OF(sq->next.horizon, expires);
 	sq->loose_bytes += msg_bytes(a->msg);
-	return ++sq->adds.n_messages == STMT_MANY ? add_messages(sq) : 0;
+	if (++sq->adds.n_messages < STMT_MANY)
+		return 0;
+	return add_waiting(sq, &kind_message, &sq->adds.n_messages);
 }
 
 int
@@ -139,15 +132,19 @@ sq_add_member(struct sq *sq, const struct added_member *m)
 {
 	assert(sq->adds.n_members < STMT_MANY);
 	sq->adds.members[sq->adds.n_members] = *m;
-	return ++sq->adds.n_members == STMT_MANY ? add_members(sq) : 0;
+	if (++sq->adds.n_members < STMT_MANY)
+		return 0;
+	return add_waiting(sq, &kind_member, &sq->adds.n_members);
 }
 
 int
 sq_add_rest(struct sq *sq)
 {
-	int err = add_messages(sq);
+	int err = add_waiting(sq, &kind_message, &sq->adds.n_messages);
 
-	return err != 0 ? err : add_members(sq);
+	if (err == 0)
+		err = add_waiting(sq, &kind_member, &sq->adds.n_members);
+	return err;
 }
 
 void
